@@ -1,0 +1,45 @@
+// Builds the two programs: dist/rdc/ (the CLI, split so that heavy parts load only when used)
+// and dist/renet.mjs (the agent, one file that needs nothing but Node on the server).
+import { readFile, rm } from 'node:fs/promises';
+import { build } from 'esbuild';
+
+const { version } = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8'));
+const unitFiles = { '.service': 'text', '.socket': 'text', '.slice': 'text', '.conf': 'text', '.sh': 'text' };
+// Bundled CommonJS packages still call require() for Node's own modules.
+const requireShim =
+  "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);";
+const shared = {
+  bundle: true,
+  platform: 'node',
+  target: 'node20.19',
+  format: 'esm',
+  loader: unitFiles,
+  define: { __RDC_VERSION__: JSON.stringify(version) },
+  banner: { js: requireShim },
+  minifySyntax: true,
+  legalComments: 'none',
+  logLevel: 'warning',
+  metafile: true,
+};
+
+export async function buildAll(outDir = 'dist') {
+  await rm(outDir, { recursive: true, force: true });
+  const agent = await build({
+    ...shared,
+    entryPoints: ['src/agent/main.ts'],
+    outfile: `${outDir}/renet.mjs`,
+    minify: true,
+  });
+  const cli = await build({
+    ...shared,
+    entryPoints: { main: 'src/cli/main.ts' },
+    outdir: `${outDir}/rdc`,
+    splitting: true,
+    // ssh2's optional native crypto: absent, ssh2 falls back to Node's own.
+    external: ['cpu-features', '*.node'],
+    banner: { js: `#!/usr/bin/env node\n${requireShim}` },
+  });
+  return { agent: agent.metafile, cli: cli.metafile };
+}
+
+if (process.argv[1] === new URL(import.meta.url).pathname) await buildAll();

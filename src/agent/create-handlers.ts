@@ -1,0 +1,28 @@
+// All handlers of the agent, put together. Heavy ones load what they need when they are called.
+import type { Handlers } from './handlers.ts';
+import { machineHandlers } from './machine-handlers.ts';
+import { createCreateHandler } from './repo-create.ts';
+import { rotateCredential, verifyCredential } from './repo-credential.ts';
+import { deleteRepo } from './repo-delete.ts';
+import { type BusyLookup, listRepos, repoStatus } from './repo-queries.ts';
+import { downRepo, upRepo } from './repo-services.ts';
+import { mountRepo, unmountRepo } from './repo-volume.ts';
+
+/** run.list and the like belong to the run registry, which adds them. */
+export type DomainHandlers = Omit<Handlers, 'run.list'>;
+
+export function createHandlers(deps: { busy: BusyLookup }): DomainHandlers {
+  return {
+    ...machineHandlers({ listRepos: (context) => listRepos(context, deps.busy) }),
+    'repo.list': async (_input, context) => ({ repositories: await listRepos(context, deps.busy) }),
+    'repo.status': (input, context) => repoStatus(input, context, deps.busy),
+    'repo.create': createCreateHandler(),
+    'repo.mount': mountRepo,
+    'repo.unmount': unmountRepo,
+    'repo.up': upRepo,
+    'repo.down': downRepo,
+    'repo.delete': deleteRepo,
+    'repo.verify-credential': verifyCredential,
+    'repo.rotate-credential': rotateCredential,
+  };
+}

@@ -1,0 +1,84 @@
+// Every path, socket, unit and device name on the server (SPEC section 3), in one place.
+import type { NetworkNames, RepoPaths, RepoTarget, UnitNames } from '../lifecycle/target.ts';
+import type { Guid, NetworkId, RepoName } from '../protocol/ids.ts';
+
+export const CONFIG_DIR = '/etc/rediacc';
+/** The machine's own record: datastore, registry mirrors. */
+export const MACHINE_FILE = '/etc/rediacc/machine.json';
+export const GUARD_FILE = '/etc/rediacc/guard.nft';
+export const RUNTIME_DIR = '/run/rediacc';
+export const AGENT_SOCKET = '/run/rediacc/agent.sock';
+export const LOCK_DIR = '/run/rediacc/locks';
+export const NEEDS_DOWN_DIR = '/run/rediacc/needs-down';
+export const STATE_DIR = '/var/lib/rediacc';
+export const RUNS_DIR = '/var/lib/rediacc/runs';
+export const LIB_DIR = '/usr/lib/rediacc';
+export const AGENT_LAUNCHER = '/usr/bin/renet';
+export const UNIT_DIR = '/etc/systemd/system';
+/** Per-instance drop-ins: gone after a reboot, written again by whoever starts a chain. */
+export const RUNTIME_UNIT_DIR = '/run/systemd/system';
+export const SUDOERS_FILE = '/etc/sudoers.d/rediacc';
+
+export function repoPaths(datastore: string, guid: Guid): RepoPaths {
+  const mountPoint = `${datastore}/repos/${guid}`;
+  const mapping = `rediacc-${guid}`;
+  const internal = `${mountPoint}/.rediacc`;
+  return {
+    image: `${datastore}/repositories/${guid}`,
+    mountPoint,
+    record: `${datastore}/.state/${guid}.json`,
+    keyFile: `${datastore}/.credentials/keys/${guid}.key`,
+    headerBackup: `${datastore}/.state/${guid}.luks-header`,
+    mapping,
+    mapperDevice: `/dev/mapper/${mapping}`,
+    servicesFile: `${mountPoint}/.rediacc.json`,
+    internal,
+    dockerData: `${internal}/docker`,
+    home: `${internal}/home`,
+  };
+}
+
+export function networkNames(id: NetworkId): NetworkNames {
+  return {
+    namespace: `rd${id}`,
+    namespacePath: `/run/netns/rd${id}`,
+    hostLink: `rdh${id}`,
+    slice: `rediacc-${id}.slice`,
+    dockerSocket: `${RUNTIME_DIR}/docker-${id}.sock`,
+    dockerHost: `unix:///var/run/rediacc/docker-${id}.sock`,
+    dockerExecRoot: `${RUNTIME_DIR}/exec-${id}`,
+    dockerPidFile: `${RUNTIME_DIR}/docker-${id}.pid`,
+    dockerConfig: `${RUNTIME_DIR}/docker-${id}.json`,
+  };
+}
+
+export function unitNames(guid: Guid): UnitNames {
+  return {
+    volume: `rediacc-volume@${guid}.service`,
+    net: `rediacc-net@${guid}.service`,
+    docker: `rediacc-docker@${guid}.service`,
+    repo: `rediacc-repo@${guid}.service`,
+  };
+}
+
+export interface RepoIdentity {
+  guid: Guid;
+  name: RepoName;
+  networkId: NetworkId;
+  linkIndex: number;
+}
+
+export function repoTarget(datastore: string, identity: RepoIdentity): RepoTarget {
+  const { guid, name, networkId, linkIndex } = identity;
+  return {
+    guid,
+    name,
+    networkId,
+    linkIndex,
+    datastore,
+    paths: repoPaths(datastore, guid),
+    net: networkNames(networkId),
+    units: unitNames(guid),
+    needsDownFlag: `${NEEDS_DOWN_DIR}/${guid}`,
+  };
+}

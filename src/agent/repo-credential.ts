@@ -1,0 +1,126 @@
+// Whether a credential opens a repository, and putting a new one in slot 0. At every moment of a rotation at least
+// one of the two opens the image; no slot is wiped before another one was seen to open.
+import type { Command } from '../lifecycle/command.ts';
+import type { KeyKind } from '../lifecycle/luks.ts';
+import {
+  CREDENTIAL_SLOT,
+  exitCodeOf,
+  luksAddKey,
+  luksHeaderBackup,
+  luksKillSlot,
+  luksMetadata,
+  luksTestKey,
+  ROTATION_SLOT,
+} from '../lifecycle/luks.ts';
+import type { System } from '../lifecycle/system.ts';
+import type { RepoTarget } from '../lifecycle/target.ts';
+import { RdcError } from '../protocol/errors.ts';
+import type { InputOf, OutputOf } from '../protocol/operations.ts';
+import type { Secret } from '../protocol/secret.ts';
+import type { Finished, QueryContext, RunContext } from './handlers.ts';
+import { identity } from './repo-volume.ts';
+import { openWorkbench } from './repo-workbench.ts';
+
+export async function verifyCredential(
+  input: InputOf<'repo.verify-credential'>,
+  context: QueryContext,
+): Promise<OutputOf<'repo.verify-credential'>> {
+  const bench = await openWorkbench(context, input.repo);
+  return { ...identity(bench), opens: await opens(context.system, bench.target, input.credential) };
+}
+
+export async function rotateCredential(
+  input: InputOf<'repo.rotate-credential'>,
+  context: RunContext,
+): Promise<Finished<OutputOf<'repo.rotate-credential'>>> {
+  const bench = await openWorkbench(context, input.repo);
+  const { system } = context;
+  const { target } = bench;
+  const rotation = { old: input.credential, next: input.newCredential, kdf: input.kdf };
+  if (await opens(system, target, rotation.next, CREDENTIAL_SLOT)) {
+    return context.dryRun
+      ? { outcome: 'planned' }
+      : { outcome: 'done', output: { ...identity(bench), changed: false } };
+  }
+  if (!(await opens(system, target, rotation.old)) && !(await opens(system, target, rotation.next))) {
+    throw new RdcError('WRONG_CREDENTIAL', `the credential does not open repository "${bench.record.name}"`);
+  }
+  if (context.dryRun) {
+    context.report({
+      kind: 'plan',
+      steps: [{ id: 'credential.rotate', title: 'put the new credential into LUKS slot 0', expect: 'change' }],
+    });
+    return { outcome: 'planned' };
+  }
+  await rotate(system, target, rotation);
+  return { outcome: 'done', output: { ...identity(bench), changed: true } };
+}
+
+interface Rotation {
+  old: Secret;
+  next: Secret;
+  kdf: KeyKind;
+}
+
+async function rotate(system: System, target: RepoTarget, { old, next, kdf }: Rotation): Promise<void> {
+  const { image } = target.paths;
+  if (!(await opens(system, target, next, ROTATION_SLOT))) {
+    await freeSlot(system, target, ROTATION_SLOT, old);
+    await system.run(luksAddKey(image, old, next, ROTATION_SLOT, kdf));
+    await mustOpen(system, target, next, ROTATION_SLOT);
+  }
+  await freeSlot(system, target, CREDENTIAL_SLOT, next);
+  await system.run(luksAddKey(image, next, next, CREDENTIAL_SLOT, kdf));
+  await mustOpen(system, target, next, CREDENTIAL_SLOT);
+  await freeSlot(system, target, ROTATION_SLOT, next);
+  await renewHeaderBackup(system, target);
+}
+
+/** An older header backup would still open with a removed key: it goes before the new one comes (SPEC section 4). */
+export async function renewHeaderBackup(system: System, { paths }: RepoTarget): Promise<void> {
+  await system.remove(paths.headerBackup);
+  await system.run(luksHeaderBackup(paths.image, paths.headerBackup));
+}
+
+/** Wipes a slot if it is in use, only after `proof` was seen to open a different one. */
+async function freeSlot(system: System, target: RepoTarget, slot: number, proof: Secret): Promise<void> {
+  const slots = await usedSlots(system, target);
+  if (!slots.includes(slot)) return;
+  const openers = slots.filter((other) => other !== slot);
+  for (const other of openers) {
+    if (!(await opens(system, target, proof, other))) continue;
+    await system.run(luksKillSlot(target.paths.image, slot, proof));
+    return;
+  }
+  throw new RdcError(
+    'WRONG_CREDENTIAL',
+    `no other key slot of "${target.name}" was seen to open: slot ${slot} stays as it is`,
+  );
+}
+
+async function usedSlots(system: System, { paths }: RepoTarget): Promise<number[]> {
+  const { stdout } = await system.run(luksMetadata(paths.image));
+  const metadata = JSON.parse(stdout) as { keyslots?: Record<string, unknown> };
+  return Object.keys(metadata.keyslots ?? {}).map(Number);
+}
+
+async function mustOpen(system: System, target: RepoTarget, key: Secret, slot: number): Promise<void> {
+  if (await opens(system, target, key, slot)) return;
+  throw new RdcError(
+    'STEP_NOT_VERIFIED',
+    `the new credential of "${target.name}" does not open slot ${slot}: the old one is still in place`,
+  );
+}
+
+async function opens(system: System, { paths, name }: RepoTarget, key: Secret, slot?: number): Promise<boolean> {
+  const test: Command = luksTestKey(paths.image, key, slot);
+  try {
+    return (await system.run(test)).exitCode === 0;
+  } catch (error) {
+    // 1: the slot is not active, or the image is no LUKS device; 4: the image cannot be read (cryptsetup(8)).
+    if (slot !== undefined && exitCodeOf(error) === 1) return false;
+    throw new RdcError('VOLUME_DAMAGED', `the image of repository "${name}" cannot be read as an encrypted volume`, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,104 @@
+// repo list and repo status: what is, read from the machine itself and never from memory.
+import { command } from '../lifecycle/command.ts';
+import type { RepoFacts } from '../lifecycle/facts.ts';
+import { isClosed } from '../lifecycle/volume.ts';
+import { serviceAddress, subnet } from '../network/address.ts';
+import { parseServicesFile } from '../network/services.ts';
+import type { InputOf, OutputOf, RepoStatus, RepoSummary, Service } from '../protocol/operations.ts';
+import { listServices } from './containers.ts';
+import type { QueryContext } from './handlers.ts';
+import { readMachine } from './machine-record.ts';
+import { createRepoStore, type RepoRecord } from './repo-store.ts';
+import { openWorkbench, type Workbench, workbenchOf } from './repo-workbench.ts';
+
+/** Who is changing a repository now; the run registry knows. */
+export type BusyLookup = (guid: string) => RepoSummary['busy'] | undefined;
+
+export async function listRepos({ system }: QueryContext, busy: BusyLookup): Promise<RepoSummary[]> {
+  const machine = await readMachine(system);
+  if (machine === undefined) return [];
+  const store = createRepoStore(system, machine.datastore);
+  const ready = (await store.list()).filter((record) => record.state === 'ready');
+  return Promise.all(
+    ready.map(async (record) => {
+      const bench = await workbenchOf(system, machine, store, record);
+      return summarize(record, await bench.observe(), busy);
+    }),
+  );
+}
+
+export async function repoStatus(
+  input: InputOf<'repo.status'>,
+  context: QueryContext,
+  busy: BusyLookup,
+): Promise<OutputOf<'repo.status'>> {
+  const bench = await openWorkbench(context, input.repo);
+  const facts = await bench.observe();
+  const { target, record } = bench;
+  const { paths, net, units } = target;
+  const loopDevice = facts.loops[0]?.device;
+  return {
+    ...summarize(record, facts, busy),
+    mountPoint: paths.mountPoint,
+    image: paths.image,
+    dockerSocket: net.dockerSocket,
+    volume: {
+      ...(facts.mapping === undefined ? {} : { mapping: paths.mapperDevice }),
+      ...(loopDevice === undefined ? {} : { loopDevice }),
+      mounted: facts.mounted,
+      ...(facts.mounted ? await usage(context, paths.mountPoint) : {}),
+    },
+    units: {
+      [units.volume]: facts.units.volume.active,
+      [units.net]: facts.units.net.active,
+      [units.docker]: facts.units.docker.active,
+      [units.repo]: facts.units.repo.active,
+    },
+    services: facts.mounted ? await services(bench, context, facts) : [],
+    ...(record.lastUp === undefined ? {} : { lastUp: record.lastUp }),
+  };
+}
+
+async function services({ target }: Workbench, { system }: QueryContext, facts: RepoFacts): Promise<Service[]> {
+  if (facts.units.docker.active === 'active' && facts.socket) return listServices(system, target);
+  const { servicesFile } = target.paths;
+  const file = parseServicesFile(servicesFile, await system.readFile(servicesFile));
+  return Object.entries(file.services).map(([name, { slot }]) => ({
+    name,
+    slot,
+    ip: serviceAddress(target.networkId, slot),
+    state: 'absent',
+  }));
+}
+
+function summarize(record: RepoRecord, facts: RepoFacts, busy: BusyLookup): RepoSummary {
+  const running = busy(record.guid);
+  return {
+    name: record.name,
+    guid: record.guid,
+    networkId: record.networkId,
+    subnet: subnet(record.networkId),
+    state: stateOf(facts),
+    sizeBytes: facts.image?.sizeBytes ?? 0,
+    allocatedBytes: facts.image?.allocatedBytes ?? 0,
+    autostart: record.autostart,
+    ...(record.parent === undefined ? {} : { parent: record.parent }),
+    ...(running === undefined ? {} : { busy: running }),
+  };
+}
+
+/** "broken": something that no command leaves behind, e.g. a daemon that died or an image that is gone. */
+export function stateOf(facts: RepoFacts): RepoSummary['state'] {
+  if (facts.image === undefined) return 'broken';
+  if (isClosed(facts)) return facts.units.docker.active === 'active' ? 'broken' : 'closed';
+  if (!facts.mounted || facts.loops.length !== 1) return 'broken';
+  if (facts.units.docker.active === 'active') return facts.needsDown ? 'up' : 'daemon';
+  return facts.needsDown || facts.units.docker.active === 'failed' ? 'broken' : 'mounted';
+}
+
+/** statfs(2) of the mounted volume, as df shows it. */
+async function usage({ system }: QueryContext, mountPoint: string): Promise<Partial<RepoStatus['volume']>> {
+  const { stdout } = await system.run(command('stat', '--file-system', '--format=%b %f %a %S %d', mountPoint));
+  const [blocks = 0, free = 0, available = 0, size = 0, freeInodes = 0] = stdout.trim().split(' ').map(Number);
+  return { usedBytes: (blocks - free) * size, freeBytes: available * size, freeInodes };
+}

@@ -1,0 +1,186 @@
+// repo up and repo down: volume, daemon, slots, and the passes over the Rediaccfiles.
+import { randomBytes } from 'node:crypto';
+import { type FunctionName, functionEnvironment } from '../lifecycle/function-call.ts';
+import { type Failure, type PassRequest, runPass } from '../lifecycle/passes.ts';
+import { findRediaccfiles, labelOf, type Rediaccfile } from '../lifecycle/rediaccfile.ts';
+import { planSteps } from '../lifecycle/run-plan.ts';
+import { updateServicesFile } from '../lifecycle/services-file.ts';
+import { promiseDownStep, releaseRepoSteps, startDaemonSteps } from '../lifecycle/services-plan.ts';
+import { serviceEnvironment } from '../network/services.ts';
+import { RdcError } from '../protocol/errors.ts';
+import type { PlanStep } from '../protocol/events.ts';
+import type { InputOf, OutputOf } from '../protocol/operations.ts';
+import { checkRediaccfiles } from './check-rediaccfiles.ts';
+import { listServices, runningContainers, stopContainers } from './containers.ts';
+import type { Finished, RunContext } from './handlers.ts';
+import { close, identity, openSteps } from './repo-volume.ts';
+import { carryOut, openWorkbench, type Workbench } from './repo-workbench.ts';
+
+type UpInput = InputOf<'repo.up'>;
+type DownInput = InputOf<'repo.down'>;
+
+export async function upRepo(input: UpInput, context: RunContext): Promise<Finished<OutputOf<'repo.up'>>> {
+  const bench = await openWorkbench(context, input.repo);
+  const opening = await openSteps(bench, context, input.credential);
+  if (!input.mount && !(await bench.observe()).mounted) {
+    throw new RdcError('FAILED', `repository "${bench.record.name}" is closed and --no-mount was given`, {
+      hint: `rdc repo mount ${bench.record.name}`,
+    });
+  }
+  if (context.dryRun) return planUp(bench, context, opening, input);
+
+  await carryOut(bench, context, opening);
+  const daemonWasUp = (await bench.observe()).units.docker.active === 'active';
+  const promise = input.prepOnly ? [] : [promiseDownStep(bench.target)];
+  await carryOut(bench, context, [...promise, ...startDaemonSteps(bench.target)]);
+  // After a dirty stop dockerd restarts containers by itself; prep must not meet half a stack.
+  if (!daemonWasUp) await stopContainers(bench.target, context);
+
+  try {
+    const failed = await runUpPasses(bench, context, input);
+    const outcome = failed.length === 0 ? 'done' : 'partial';
+    await rememberUp(bench, context, outcome, input);
+    const services = await listServices(context.system, bench.target);
+    const state = input.prepOnly ? 'daemon' : 'up';
+    return { outcome, output: { ...identity(bench), state, changed: true, services, failed } };
+  } catch (error) {
+    await rememberUp(bench, context, 'failed', input);
+    throw error;
+  }
+}
+
+async function runUpPasses(bench: Workbench, context: RunContext, input: UpInput): Promise<Failure[]> {
+  const rediaccfiles = await checkedRediaccfiles(bench, context);
+  await pass('prep', rediaccfiles);
+  if (input.prepOnly) return [];
+  // prep may have written compose files, and even Rediaccfiles.
+  return pass('up', await checkedRediaccfiles(bench, context));
+
+  async function pass(name: FunctionName, files: readonly Rediaccfile[]): Promise<Failure[]> {
+    const scan = await updateServicesFile(context.system, bench.target, files);
+    if (name === 'prep') {
+      for (const service of scan.shared) {
+        context.report({
+          kind: 'warning',
+          message: `service "${service}" is in more than one directory: all share one address`,
+        });
+      }
+    }
+    return runPass(passRequest(bench, context, { name, files, services: scan.file, timeoutMs: input.timeoutMs }));
+  }
+}
+
+async function checkedRediaccfiles(bench: Workbench, context: RunContext): Promise<Rediaccfile[]> {
+  const files = await findRediaccfiles(context.system, bench.target.paths.mountPoint);
+  await checkRediaccfiles(context.system, files);
+  return files;
+}
+
+interface Pass {
+  name: FunctionName;
+  files: readonly Rediaccfile[];
+  services: Parameters<typeof serviceEnvironment>[1];
+  timeoutMs: number | undefined;
+}
+
+function passRequest(bench: Workbench, context: RunContext, { name, files, services, timeoutMs }: Pass): PassRequest {
+  const { target, settings } = bench;
+  const environment = functionEnvironment(target, serviceEnvironment(target.networkId, services));
+  return {
+    system: context.system,
+    report: context.report,
+    target,
+    name,
+    rediaccfiles: files,
+    environment,
+    runId: context.run,
+    undefinedMark: `rediacc-undefined-${randomBytes(8).toString('hex')}`,
+    timeoutMs,
+    resolvConf: settings.resolvConf,
+  };
+}
+
+async function rememberUp(
+  { store, record }: Workbench,
+  context: RunContext,
+  outcome: string,
+  input: UpInput,
+): Promise<void> {
+  if (!input.prepOnly) await store.save({ ...record, lastUp: { run: context.run, outcome, at: Date.now() } });
+}
+
+async function planUp(
+  bench: Workbench,
+  context: RunContext,
+  opening: Awaited<ReturnType<typeof openSteps>>,
+  input: UpInput,
+): Promise<Finished<OutputOf<'repo.up'>>> {
+  const facts = await bench.observe();
+  const known = planSteps([...opening, ...startDaemonSteps(bench.target)], facts);
+  const names: FunctionName[] = input.prepOnly ? ['prep'] : ['prep', 'up'];
+  const passes = names.map(
+    (name): PlanStep => ({ id: `pass.${name}`, title: `call every ${name}()`, expect: 'unknown' }),
+  );
+  const files = facts.mounted ? await findRediaccfiles(context.system, bench.target.paths.mountPoint) : undefined;
+  const called = files === undefined ? passes : names.flatMap((name) => files.map((file) => callStep(name, file)));
+  context.report({ kind: 'plan', steps: [...known, ...called] });
+  return { outcome: 'planned' };
+}
+
+function callStep(name: FunctionName, file: Rediaccfile): PlanStep {
+  return { id: `${name}.${labelOf(file)}`, title: `${labelOf(file)} ${name}`, expect: 'always' };
+}
+
+export async function downRepo(input: DownInput, context: RunContext): Promise<Finished<OutputOf<'repo.down'>>> {
+  const bench = await openWorkbench(context, input.repo);
+  const facts = await bench.observe();
+  const running = facts.units.docker.active === 'active';
+  const due = running && (facts.needsDown || (await runningContainers(context.system, bench.target)).length > 0);
+  if (context.dryRun) {
+    const files = due ? await findRediaccfiles(context.system, bench.target.paths.mountPoint) : [];
+    context.report({ kind: 'plan', steps: files.toReversed().map((file) => callStep('down', file)) });
+    if (input.unmount) await close(bench, context);
+    return { outcome: 'planned' };
+  }
+  if (facts.needsDown && !running) {
+    context.report({
+      kind: 'warning',
+      message: `the docker daemon of "${bench.record.name}" is not running: down() is not called`,
+    });
+  }
+  const failed = due ? await runDownPass(bench, context, input.timeoutMs) : [];
+  if (!due)
+    context.report({
+      kind: 'step',
+      id: 'pass.down',
+      title: 'call every down()',
+      state: 'already',
+      detail: 'no service is running',
+    });
+  const released = await carryOut(bench, context, releaseRepoSteps(bench.target));
+  const closed = input.unmount ? await close(bench, context) : false;
+  const state = input.unmount
+    ? 'closed'
+    : (await bench.observe()).units.docker.active === 'active'
+      ? 'daemon'
+      : stateWithoutDaemon(facts.mounted);
+  return {
+    outcome: failed.length === 0 ? 'done' : 'partial',
+    output: { ...identity(bench), state, changed: due || released || closed, failed },
+  };
+}
+
+function stateWithoutDaemon(mounted: boolean): 'mounted' | 'closed' {
+  return mounted ? 'mounted' : 'closed';
+}
+
+/** One pass of down(), Z to A, then the root. Also what rediacc-repo@'s ExecStop runs at shutdown. */
+export async function runDownPass(
+  bench: Workbench,
+  context: RunContext,
+  timeoutMs: number | undefined,
+): Promise<Failure[]> {
+  const files = await findRediaccfiles(context.system, bench.target.paths.mountPoint);
+  const { file: services } = await updateServicesFile(context.system, bench.target, files);
+  return runPass(passRequest(bench, context, { name: 'down', files, services, timeoutMs }));
+}

@@ -1,0 +1,95 @@
+// The machine's own records of its repositories: {ds}/.state/{guid}.json. The machine is the authority for what
+// exists on it and for network ids; whoever changes a record holds that repository's lock.
+import { z } from 'zod';
+import type { System } from '../lifecycle/system.ts';
+import { LINK_COUNT } from '../network/address.ts';
+import { RdcError } from '../protocol/errors.ts';
+import { type Guid, guidSchema, networkIdSchema, type RepoRef, repoNameSchema, runIdSchema } from '../protocol/ids.ts';
+import { repoPaths } from './layout.ts';
+
+const recordSchema = z.looseObject({
+  version: z.literal(1),
+  guid: guidSchema,
+  name: repoNameSchema,
+  networkId: networkIdSchema,
+  linkIndex: z
+    .number()
+    .int()
+    .min(0)
+    .max(LINK_COUNT - 1),
+  filesystem: z.enum(['ext4']),
+  /** "creating" until the image is whole: a crash before that leaves nothing worth keeping. */
+  state: z.enum(['creating', 'ready']),
+  autostart: z.boolean(),
+  parent: guidSchema.optional(),
+  /** Milliseconds since the epoch. */
+  createdAt: z.number(),
+  lastUp: z.object({ run: runIdSchema, outcome: z.string(), at: z.number() }).optional(),
+});
+export type RepoRecord = z.infer<typeof recordSchema>;
+
+const retiredSchema = z.object({ networkIds: z.array(z.number().int()) });
+
+export interface RepoStore {
+  /** All, half-made ones included, by name in byte order. */
+  list(): Promise<RepoRecord[]>;
+  /** Finished repositories only. Throws NOT_FOUND naming what there is. */
+  resolve(ref: RepoRef): Promise<RepoRecord>;
+  save(record: RepoRecord): Promise<void>;
+  remove(guid: Guid): Promise<void>;
+  /** Network ids of deleted repositories, oldest deletion first. */
+  retired(): Promise<number[]>;
+  retire(networkId: number): Promise<void>;
+}
+
+export function createRepoStore(system: System, datastore: string): RepoStore {
+  const directory = `${datastore}/.state`;
+  const retiredFile = `${directory}/retired-network-ids.json`;
+
+  async function list(): Promise<RepoRecord[]> {
+    const names = ((await system.list(directory)) ?? []).filter((name) => /^[0-9a-f-]{36}\.json$/.test(name));
+    const records = await Promise.all(names.map((name) => readRecord(system, `${directory}/${name}`)));
+    return records.filter((record) => record !== undefined).sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  async function retired(): Promise<number[]> {
+    const text = await system.readFile(retiredFile);
+    return text === undefined ? [] : parseOr(retiredFile, text, retiredSchema).networkIds;
+  }
+
+  return {
+    list,
+    retired,
+    async resolve(ref) {
+      const ready = (await list()).filter((record) => record.state === 'ready');
+      const found = ready.find((record) => record.guid === ref) ?? ready.find((record) => record.name === ref);
+      if (found !== undefined) return found;
+      const known = ready.map((record) => record.name).join(', ');
+      throw new RdcError('NOT_FOUND', `there is no repository "${ref}" on this machine`, {
+        hint: known === '' ? `rdc repo create ${ref} --size 10G` : `repositories here: ${known}`,
+      });
+    },
+    save: (record) =>
+      system.writeFile(repoPaths(datastore, record.guid).record, `${JSON.stringify(record, null, 2)}\n`, 0o600),
+    remove: (guid) => system.remove(repoPaths(datastore, guid).record),
+    async retire(networkId) {
+      const networkIds = [...(await retired()).filter((id) => id !== networkId), networkId];
+      await system.writeFile(retiredFile, `${JSON.stringify({ networkIds })}\n`, 0o600);
+    },
+  };
+}
+
+async function readRecord(system: System, path: string): Promise<RepoRecord | undefined> {
+  const text = await system.readFile(path);
+  return text === undefined ? undefined : parseOr(path, text, recordSchema);
+}
+
+function parseOr<T>(path: string, text: string, schema: z.ZodType<T>): T {
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch (error) {
+    throw new RdcError('CONFIG_INVALID', `${path} is damaged: mend or restore it before this machine is changed`, {
+      cause: error,
+    });
+  }
+}

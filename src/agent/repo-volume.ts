@@ -1,0 +1,96 @@
+// repo mount and repo unmount, and the shared halves of up and down: opening with whatever key there is, closing with
+// proof.
+
+import type { RepoFacts } from '../lifecycle/facts.ts';
+import { findHolders } from '../lifecycle/holders.ts';
+import { stopDaemonSteps } from '../lifecycle/services-plan.ts';
+import type { Step } from '../lifecycle/step.ts';
+import { declareStep, forgetStep } from '../lifecycle/units.ts';
+import { closeVolumeSteps, isClosed, type Key, openVolumeSteps } from '../lifecycle/volume.ts';
+import { RdcError } from '../protocol/errors.ts';
+import type { InputOf, OutputOf } from '../protocol/operations.ts';
+import type { Secret } from '../protocol/secret.ts';
+import type { Finished, RunContext } from './handlers.ts';
+import { carryOut, openWorkbench, type Workbench } from './repo-workbench.ts';
+
+export async function mountRepo(
+  input: InputOf<'repo.mount'>,
+  context: RunContext,
+): Promise<Finished<OutputOf<'repo.mount'>>> {
+  const bench = await openWorkbench(context, input.repo);
+  const changed = await carryOut(bench, context, await openSteps(bench, context, input.credential));
+  return context.dryRun
+    ? { outcome: 'planned' }
+    : { outcome: 'done', output: { ...identity(bench), state: 'mounted', changed } };
+}
+
+export async function unmountRepo(
+  input: InputOf<'repo.unmount'>,
+  context: RunContext,
+): Promise<Finished<OutputOf<'repo.unmount'>>> {
+  const bench = await openWorkbench(context, input.repo);
+  const facts = await bench.observe();
+  if (facts.needsDown && facts.units.docker.active === 'active') {
+    throw new RdcError('VOLUME_IN_USE', `repository "${bench.record.name}" is running`, {
+      hint: `rdc repo down ${bench.record.name} --unmount`,
+    });
+  }
+  const changed = await close(bench, context);
+  return context.dryRun
+    ? { outcome: 'planned' }
+    : { outcome: 'done', output: { ...identity(bench), state: 'closed', changed } };
+}
+
+export function identity({ record }: Workbench): Pick<OutputOf<'repo.mount'>, 'name' | 'guid'> {
+  return { name: record.name, guid: record.guid };
+}
+
+/** Up to a mounted volume under its unit. Throws CREDENTIAL_MISSING before anything is touched when no key is at hand. */
+export async function openSteps(
+  bench: Workbench,
+  { system }: RunContext,
+  credential: Secret | undefined,
+): Promise<Step<RepoFacts>[]> {
+  const key = await keyFor(bench, system, credential);
+  if (key === undefined && (await bench.observe()).mapping === undefined) {
+    throw new RdcError(
+      'CREDENTIAL_MISSING',
+      `repository "${bench.record.name}" is closed and no credential for it is known`,
+      {
+        hint: `rdc repo credential add ${bench.record.name}`,
+      },
+    );
+  }
+  return [declareStep(bench.files), ...openVolumeSteps(bench.target, key)];
+}
+
+async function keyFor(
+  { target }: Workbench,
+  system: RunContext['system'],
+  credential: Secret | undefined,
+): Promise<Key | undefined> {
+  if (credential !== undefined) return { credential };
+  return (await system.stat(target.paths.keyFile)) === undefined ? undefined : { keyFile: target.paths.keyFile };
+}
+
+/** Daemon, namespace, volume, runtime files. Before the unmount every namespace is asked whether it holds the volume. */
+export async function close(bench: Workbench, context: RunContext): Promise<boolean> {
+  const stopping = stopDaemonSteps(bench.target);
+  const closing = [...closeVolumeSteps(bench.target), forgetStep(bench.target, bench.files)];
+  if (context.dryRun) return carryOut(bench, context, [...stopping, ...closing]);
+  const stopped = await carryOut(bench, context, stopping);
+  await refuseHeldVolume(bench, context);
+  const closed = await carryOut(bench, context, closing);
+  return stopped || closed;
+}
+
+async function refuseHeldVolume({ record, observe }: Workbench, { system }: RunContext): Promise<void> {
+  const facts = await observe();
+  if (isClosed(facts) || facts.mapping === undefined) return;
+  const holders = await findHolders(system, facts.mapping.deviceNumber);
+  if (holders.length === 0) return;
+  const names = holders.map(({ process, pid, unit }) => `${process} (pid ${pid}, ${unit})`).join(', ');
+  throw new RdcError('VOLUME_IN_USE', `the volume of repository "${record.name}" is still held by ${names}`, {
+    hint: 'end what holds it, then repeat the command',
+  });
+}

@@ -1,0 +1,71 @@
+// What every operation on one repository starts from: its record, its target, the files its units need, and a way to
+// look at it.
+import type { DaemonSettings } from '../lifecycle/daemon.ts';
+import type { RepoFacts } from '../lifecycle/facts.ts';
+import { observeRepo } from '../lifecycle/facts.ts';
+import type { PlanRun } from '../lifecycle/run-plan.ts';
+import { converge, planSteps } from '../lifecycle/run-plan.ts';
+import type { Step } from '../lifecycle/step.ts';
+import type { System } from '../lifecycle/system.ts';
+import type { RepoTarget } from '../lifecycle/target.ts';
+import type { DeclaredFile } from '../lifecycle/units.ts';
+import { declaredFiles } from '../lifecycle/units.ts';
+import type { RepoRef } from '../protocol/ids.ts';
+import type { QueryContext, RunContext } from './handlers.ts';
+import { RUNTIME_UNIT_DIR, repoTarget } from './layout.ts';
+import { type MachineRecord, requireMachine } from './machine-record.ts';
+import type { RepoRecord, RepoStore } from './repo-store.ts';
+import { createRepoStore } from './repo-store.ts';
+
+export interface Workbench {
+  machine: MachineRecord;
+  store: RepoStore;
+  record: RepoRecord;
+  target: RepoTarget;
+  settings: DaemonSettings;
+  files: DeclaredFile[];
+  observe(): Promise<RepoFacts>;
+}
+
+export async function openWorkbench({ system }: QueryContext, ref: RepoRef): Promise<Workbench> {
+  const machine = await requireMachine(system);
+  const store = createRepoStore(system, machine.datastore);
+  const record = await store.resolve(ref);
+  return workbenchOf(system, machine, store, record);
+}
+
+export async function workbenchOf(
+  system: System,
+  machine: MachineRecord,
+  store: RepoStore,
+  record: RepoRecord,
+): Promise<Workbench> {
+  const target = repoTarget(machine.datastore, record);
+  const settings = { registryMirrors: machine.registryMirrors, resolvConf: await upstreamResolvConf(system) };
+  const files = declaredFiles(target, settings, RUNTIME_UNIT_DIR);
+  return { machine, store, record, target, settings, files, observe: () => observeRepo(system, target, files) };
+}
+
+/** Runs the steps, or in a dry run reports what they would do. True when something changed. */
+export async function carryOut(
+  bench: Workbench,
+  context: RunContext,
+  steps: readonly Step<RepoFacts>[],
+): Promise<boolean> {
+  if (context.dryRun) {
+    context.report({ kind: 'plan', steps: planSteps(steps, await bench.observe()) });
+    return false;
+  }
+  const run: PlanRun<RepoFacts> = { system: context.system, report: context.report, observe: bench.observe };
+  return converge(steps, run);
+}
+
+/** A stub resolver on the host's loopback cannot be reached from a namespace; systemd-resolved keeps the real servers in a file beside (systemd-resolved.service(8)). */
+async function upstreamResolvConf(system: System): Promise<string | undefined> {
+  const text = (await system.readFile('/etc/resolv.conf')) ?? '';
+  const servers = [...text.matchAll(/^\s*nameserver\s+(\S+)/gm)].map((match) => match[1] ?? '');
+  if (servers.length === 0 || servers.some((server) => !server.startsWith('127.') && server !== '::1'))
+    return undefined;
+  const upstream = '/run/systemd/resolve/resolv.conf';
+  return (await system.stat(upstream)) === undefined ? undefined : upstream;
+}

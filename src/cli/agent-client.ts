@@ -1,0 +1,37 @@
+// What a command needs of the machine's agent, whatever carries it: ssh/agent-link.ts in life, an in-process
+// agent in tests.
+import type { JournalEvent } from '../protocol/events.ts';
+import type { ServerHello } from '../protocol/hello.ts';
+import type { RunId } from '../protocol/ids.ts';
+import type {
+  OutputOf,
+  QueryOperation,
+  RequestOf,
+  RunOperation,
+  RunOptions,
+  RunResult,
+} from '../protocol/operations.ts';
+
+export interface Follower {
+  onStarted?(run: RunId): void;
+  onEvent?(event: JournalEvent): void;
+}
+
+/** A run's end with its output parsed. */
+export type TypedRunResult<K extends RunOperation> = Omit<RunResult, 'output'> & { output?: OutputOf<K> };
+
+export interface AgentClient {
+  readonly hello: ServerHello;
+  /** Throws the agent's RdcError. */
+  call<K extends QueryOperation>(operation: K, input: RequestOf<K>): Promise<OutputOf<K>>;
+  /** Resolves with how the run ended, failure included (`result.error`); rejects CONNECTION_LOST when the link drops while the run goes on, and with the agent's error when no run was started (BUSY, NOT_FOUND, INVALID_INPUT). */
+  run<K extends RunOperation>(
+    operation: K,
+    input: RequestOf<K>,
+    options: Partial<RunOptions>,
+    follower: Follower,
+  ): Promise<TypedRunResult<K>>;
+  follow(run: RunId, after: number, follower: Follower): Promise<RunResult>;
+  cancel(run: RunId): Promise<void>;
+  close(): Promise<void>;
+}

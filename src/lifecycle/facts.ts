@@ -1,0 +1,136 @@
+// What is true of one repository on the machine, read without changing anything. Cheap: files of /proc and /sys,
+// and one systemctl for all its units.
+
+import type { BlockDevices, LoopDevice, Mapping } from './block-devices.ts';
+import { observeBlockDevices } from './block-devices.ts';
+import { command } from './command.ts';
+import { parseMountinfo } from './mountinfo.ts';
+import type { System } from './system.ts';
+import type { RepoTarget } from './target.ts';
+
+export interface UnitState {
+  /** systemd's ActiveState: active, inactive, failed, activating, deactivating. */
+  active: string;
+  /** systemd's Result: success, exit-code, timeout, … */
+  result: string;
+}
+
+export interface RepoFacts {
+  image: { sizeBytes: number; allocatedBytes: number; mode: number } | undefined;
+  /** Loop devices whose backing file is the image. More than one is a danger to the data. */
+  loops: LoopDevice[];
+  /** Mappings on those loop devices. More than one likewise. */
+  mappings: Mapping[];
+  /** Our mapping exists under its right name, wherever it lies. */
+  mapping: Mapping | undefined;
+  mounted: boolean;
+  /** Namespace file and host link both exist. */
+  namespace: boolean;
+  namespaceLeft: boolean;
+  socket: boolean;
+  needsDown: boolean;
+  /** Processes in the repository's slice, containers and functions included. */
+  sliceBusy: boolean;
+  /** Our directories inside the volume exist. */
+  directories: boolean;
+  /** Declared files that are missing or differ. */
+  staleFiles: string[];
+  /** Declared files that exist. */
+  presentFiles: string[];
+  /** systemd has not yet read what changed on disk. */
+  needsReload: boolean;
+  units: { volume: UnitState; net: UnitState; docker: UnitState; repo: UnitState };
+}
+
+export interface ExpectedFile {
+  path: string;
+  text: string;
+}
+
+/** `files`: what units.ts declares for this repository. */
+export async function observeRepo(
+  system: System,
+  target: RepoTarget,
+  files: readonly ExpectedFile[],
+): Promise<RepoFacts> {
+  const { paths, net } = target;
+  const [
+    image,
+    devices,
+    mountinfo,
+    netns,
+    link,
+    socket,
+    flag,
+    slice,
+    { units, needsReload },
+    home,
+    dockerData,
+    contents,
+  ] = await Promise.all([
+    system.stat(paths.image),
+    observeBlockDevices(system),
+    system.readFile('/proc/self/mountinfo'),
+    system.stat(net.namespacePath),
+    system.stat(`/sys/class/net/${net.hostLink}`),
+    system.stat(net.dockerSocket),
+    system.stat(target.needsDownFlag),
+    system.readFile(`/sys/fs/cgroup/rediacc.slice/${net.slice}/cgroup.events`),
+    observeUnits(system, target),
+    system.stat(paths.home),
+    system.stat(paths.dockerData),
+    Promise.all(files.map(async ({ path, text }) => ({ path, expected: text, found: await system.readFile(path) }))),
+  ]);
+  const volume = volumeDevices(devices, target);
+  return {
+    image:
+      image?.kind === 'file'
+        ? { sizeBytes: image.sizeBytes, allocatedBytes: image.allocatedBytes, mode: image.mode }
+        : undefined,
+    ...volume,
+    mounted: parseMountinfo(mountinfo ?? '').some(
+      (mount) => mount.mountPoint === paths.mountPoint && mount.device === volume.mapping?.deviceNumber,
+    ),
+    namespace: netns !== undefined && link !== undefined,
+    namespaceLeft: netns !== undefined || link !== undefined,
+    socket: socket?.kind === 'socket',
+    needsDown: flag !== undefined,
+    sliceBusy: slice?.includes('populated 1') ?? false,
+    directories: home !== undefined && dockerData !== undefined,
+    staleFiles: contents.filter(({ expected, found }) => expected !== found).map(({ path }) => path),
+    presentFiles: contents.filter(({ found }) => found !== undefined).map(({ path }) => path),
+    needsReload,
+    units,
+  };
+}
+
+function volumeDevices(
+  { loops, mappings }: BlockDevices,
+  { paths }: RepoTarget,
+): Pick<RepoFacts, 'loops' | 'mappings' | 'mapping'> {
+  const ours = loops.filter((loop) => loop.backingFile === paths.image && !loop.deleted);
+  const names = new Set(ours.map((loop) => loop.device.slice('/dev/'.length)));
+  return {
+    loops: ours,
+    mappings: mappings.filter((mapping) => mapping.on.some((device) => names.has(device))),
+    mapping: mappings.find((mapping) => mapping.name === paths.mapping),
+  };
+}
+
+async function observeUnits(system: System, { units }: RepoTarget): Promise<Pick<RepoFacts, 'units' | 'needsReload'>> {
+  const names = [units.volume, units.net, units.docker, units.repo];
+  const { stdout } = await system.run(
+    command('systemctl', 'show', '--property=ActiveState,Result,NeedDaemonReload', ...names),
+  );
+  const [volume, net, docker, repo] = stdout.split('\n\n').map(parseUnit);
+  const absent = { active: 'inactive', result: 'success' };
+  return {
+    units: { volume: volume ?? absent, net: net ?? absent, docker: docker ?? absent, repo: repo ?? absent },
+    needsReload: /^NeedDaemonReload=yes$/m.test(stdout),
+  };
+}
+
+function parseUnit(text: string): UnitState {
+  const value = (key: string) => new RegExp(`^${key}=(.*)$`, 'm').exec(text)?.[1];
+  return { active: value('ActiveState') ?? 'inactive', result: value('Result') ?? 'success' };
+}

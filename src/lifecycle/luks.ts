@@ -1,0 +1,130 @@
+// cryptsetup and losetup command lines (cryptsetup(8), losetup(8)), and what their exit codes mean. Builders only.
+// Rules: LUKS2, aes-xts-plain64, 512-bit key, 4096-byte sectors, discards passed through; a slot is never wiped
+// here without the caller having proof that another one opens.
+import { RdcError } from '../protocol/errors.ts';
+import type { Secret } from '../protocol/secret.ts';
+import type { Command } from './command.ts';
+import { command } from './command.ts';
+
+export const CREDENTIAL_SLOT = 0;
+export const KEYFILE_SLOT = 1;
+/** Holds the new credential while slot 0 is being rewritten. */
+export const ROTATION_SLOT = 7;
+
+/** A key with 256 random bits needs no slow derivation; one that a person chose does (SPEC section 4). */
+export type KeyKind = 'random' | 'passphrase';
+
+const WRONG_KEY_EXIT = 2;
+
+function derivation(kind: KeyKind): string[] {
+  return kind === 'random' ? ['--pbkdf', 'pbkdf2', '--pbkdf-force-iterations', '1000'] : ['--pbkdf', 'argon2id'];
+}
+
+/** The header's UUID is the repository's GUID, so that an image tells whose it is. */
+export function luksFormat(image: string, key: Secret, kind: KeyKind, uuid: string): Command {
+  const shape = ['--type', 'luks2', '--cipher', 'aes-xts-plain64', '--key-size', '512', '--sector-size', '4096'];
+  const args = [
+    'luksFormat',
+    '--batch-mode',
+    ...shape,
+    ...derivation(kind),
+    '--key-slot',
+    String(CREDENTIAL_SLOT),
+    '--uuid',
+    uuid,
+  ];
+  return { file: 'cryptsetup', args: [...args, '--key-file', '-', image], stdin: key };
+}
+
+/** Attaches the image to a loop device of its own, refusing a second one (--nooverlap). Prints nothing: the device is found in sysfs. */
+export function attachLoop(image: string): Command {
+  return command('losetup', '--find', '--nooverlap', image);
+}
+
+/** On a device in use the kernel only marks it to detach itself on its last close (loop(4) LO_FLAGS_AUTOCLEAR). */
+export function detachLoop(device: string): Command {
+  return command('losetup', '--detach', device);
+}
+
+export function luksOpen(device: string, mapping: string, key: Secret): Command {
+  const args = ['open', '--type', 'luks2', '--allow-discards', '--key-file', '-', device, mapping];
+  // A memory-hard derivation on a busy machine takes its time.
+  return { file: 'cryptsetup', args, stdin: key, timeoutMs: 300_000 };
+}
+
+export function luksOpenWithKeyFile(device: string, mapping: string, keyFile: string): Command {
+  return command('cryptsetup', 'open', '--type', 'luks2', '--allow-discards', '--key-file', keyFile, device, mapping);
+}
+
+/** Exit 0 when the key opens (that slot of) the image, 2 when not. */
+export function luksTestKey(image: string, key: Secret, slot?: number): Command {
+  const only = slot === undefined ? [] : ['--key-slot', String(slot)];
+  const args = ['open', '--test-passphrase', '--type', 'luks2', ...only, '--key-file', '-', image];
+  return { file: 'cryptsetup', args, stdin: key, allow: [WRONG_KEY_EXIT], timeoutMs: 300_000 };
+}
+
+export function luksClose(mapping: string): Command {
+  return command('cryptsetup', 'close', mapping);
+}
+
+export function isLuks2(image: string): Command {
+  return { ...command('cryptsetup', 'isLuks', '--type', 'luks2', image), allow: [1] };
+}
+
+export function luksUuid(image: string): Command {
+  return command('cryptsetup', 'luksUUID', image);
+}
+
+/** luksDump --dump-json-metadata: the slots that exist are the keys of `.keyslots`. */
+export function luksMetadata(image: string): Command {
+  return command('cryptsetup', 'luksDump', '--dump-json-metadata', image);
+}
+
+/** cryptsetup refuses to overwrite a backup: the caller removes the older one first. */
+export function luksHeaderBackup(image: string, file: string): Command {
+  return command('cryptsetup', 'luksHeaderBackup', image, '--header-backup-file', file);
+}
+
+/** Both keys come over one pipe, told apart by their lengths, so that neither is ever a file. */
+export function luksAddKey(image: string, existing: Secret, added: Secret, slot: number, kind: KeyKind): Command {
+  const lengths = ['--keyfile-size', String(existing.byteLength), '--new-keyfile-size', String(added.byteLength)];
+  const args = [
+    'luksAddKey',
+    '--batch-mode',
+    ...derivation(kind),
+    '--key-slot',
+    String(slot),
+    '--key-file',
+    '-',
+    ...lengths,
+  ];
+  return {
+    file: 'cryptsetup',
+    args: [...args, image, '/dev/stdin'],
+    stdin: existing.concat(added),
+    timeoutMs: 300_000,
+  };
+}
+
+/** Only after luksTestKey has shown that `remaining` opens another slot: with --batch-mode even the last one is wiped. */
+export function luksKillSlot(image: string, slot: number, remaining: Secret): Command {
+  const args = ['luksKillSlot', '--batch-mode', '--key-file', '-', image, String(slot)];
+  return { file: 'cryptsetup', args, stdin: remaining, timeoutMs: 300_000 };
+}
+
+/** Makes WRONG_CREDENTIAL of cryptsetup's exit code 2; everything else stays as it is. */
+export function explainOpenFailure(error: unknown, repo: string): unknown {
+  return exitCodeOf(error) === WRONG_KEY_EXIT
+    ? new RdcError('WRONG_CREDENTIAL', `the credential does not open repository "${repo}"`, {
+        hint: `rdc repo credential add ${repo}`,
+        cause: error,
+      })
+    : error;
+}
+
+/** The exit code that a COMMAND_FAILED error carries. */
+export function exitCodeOf(error: unknown): number | undefined {
+  const cause = error instanceof RdcError ? error.cause : undefined;
+  const code = cause !== null && typeof cause === 'object' ? (cause as { exitCode?: unknown }).exitCode : undefined;
+  return typeof code === 'number' ? code : undefined;
+}

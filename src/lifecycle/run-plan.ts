@@ -1,0 +1,109 @@
+// Runs a plan until reality agrees with it: observe; done -> "already"; else act and observe again until done or
+// the step's patience ends. Decides nothing about repositories.
+import { RdcError } from '../protocol/errors.ts';
+import type { PlanStep, Report } from '../protocol/events.ts';
+import type { Action, Step } from './step.ts';
+import { describeAction } from './step.ts';
+import type { System } from './system.ts';
+
+const POLL_MS = 100;
+
+export interface PlanRun<Facts> {
+  system: System;
+  report: Report;
+  observe(): Promise<Facts>;
+}
+
+/** True when any step changed something. Throws the failing step's error after its undo. */
+export async function converge<Facts>(steps: readonly Step<Facts>[], run: PlanRun<Facts>): Promise<boolean> {
+  let facts = await run.observe();
+  let changed = false;
+  for (const step of steps) {
+    step.guard?.(facts);
+    if (step.isDone(facts)) {
+      run.report({ kind: 'step', id: step.id, title: step.title, state: 'already', detail: step.already });
+      continue;
+    }
+    facts = await act(step, facts, run);
+    changed = true;
+  }
+  return changed;
+}
+
+/** What a dry run shows; nothing is changed. A step after an unfinished one is judged on today's facts. */
+export function planSteps<Facts>(steps: readonly Step<Facts>[], facts: Facts): PlanStep[] {
+  return steps.map((step) => {
+    step.guard?.(facts);
+    if (step.unknowable) return { id: step.id, title: step.title, expect: 'unknown' as const };
+    if (step.isDone(facts))
+      return { id: step.id, title: step.title, expect: 'already' as const, already: step.already };
+    const actions = step.actions(facts).map(describeAction);
+    return { id: step.id, title: step.title, expect: 'change' as const, actions };
+  });
+}
+
+async function act<Facts>(step: Step<Facts>, before: Facts, run: PlanRun<Facts>): Promise<Facts> {
+  const { system, report } = run;
+  const started = system.now();
+  const event = (state: 'start' | 'done' | 'failed', detail?: string) =>
+    report({
+      kind: 'step',
+      id: step.id,
+      title: step.title,
+      state,
+      ...(state === 'start' ? {} : { ms: Math.round(system.now() - started) }),
+      ...(detail === undefined ? {} : { detail }),
+    });
+  event('start');
+  try {
+    for (const action of step.actions(before)) await perform(system, action);
+    const facts = await settle(step, run);
+    event('done');
+    return facts;
+  } catch (error) {
+    const explained = step.explain?.(error, before) ?? error;
+    event('failed', explained instanceof Error ? explained.message : String(explained));
+    await undo(step, before, run);
+    throw explained;
+  }
+}
+
+async function settle<Facts>(step: Step<Facts>, { system, observe }: PlanRun<Facts>): Promise<Facts> {
+  const deadline = system.now() + (step.settleMs ?? 0);
+  for (;;) {
+    const facts = await observe();
+    if (step.isDone(facts)) return facts;
+    if (system.now() >= deadline) {
+      throw new RdcError('STEP_NOT_VERIFIED', `"${step.title}" was carried out but cannot be seen to be done`, {
+        cause: JSON.stringify(facts),
+      });
+    }
+    await system.sleep(POLL_MS);
+  }
+}
+
+async function undo<Facts>(step: Step<Facts>, facts: Facts, { system, report }: PlanRun<Facts>): Promise<void> {
+  for (const action of step.undo?.(facts) ?? []) {
+    try {
+      await perform(system, action);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      report({ kind: 'warning', message: `could not undo "${step.title}": ${describeAction(action)}: ${reason}` });
+    }
+  }
+}
+
+/** Performs one action through the port. */
+export async function perform(system: System, action: Action): Promise<void> {
+  switch (action.kind) {
+    case 'run':
+      await system.run(action.command);
+      return;
+    case 'write':
+      return system.writeFile(action.path, action.text, action.mode);
+    case 'remove':
+      return system.remove(action.path);
+    case 'makeDirectory':
+      return system.makeDirectory(action.path, action.mode);
+  }
+}

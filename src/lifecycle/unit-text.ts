@@ -1,0 +1,26 @@
+// Drop-in texts for systemd units, quoted by systemd's own rules (systemd.syntax(7), systemd.service(5)). Pure.
+import type { Command } from './command.ts';
+
+/** One section per key, one line per entry: `[["Service", [["ExecStart", "…"]]]]`. */
+export type UnitSections = readonly (readonly [
+  section: string,
+  lines: readonly (readonly [key: string, value: string])[],
+])[];
+
+export function unitText(sections: UnitSections): string {
+  return sections
+    .filter(([, lines]) => lines.length > 0)
+    .map(([section, lines]) => [`[${section}]`, ...lines.map(([key, value]) => `${key}=${value}`), ''].join('\n'))
+    .join('\n');
+}
+
+/** An Exec line. `tolerant`: a failure does not fail the unit (the "-" prefix). */
+export function execLine({ file, args }: Pick<Command, 'file' | 'args'>, tolerant = false): string {
+  return `${tolerant ? '-' : ''}${[file, ...args].map(quoteExecWord).join(' ')}`;
+}
+
+/** "%" starts a specifier and "$" a variable in Exec lines: both are doubled. */
+export function quoteExecWord(word: string): string {
+  const literal = word.replaceAll('%', '%%').replaceAll('$', '$$$$');
+  return /^[\w@%+=:,./$-]+$/.test(literal) ? literal : `"${literal.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
+}

@@ -1,0 +1,127 @@
+// The chain of units of one repository: volume -> net -> docker -> repo. Per-instance values are drop-ins under
+// /run/systemd/system, written before the chain is first started; what each unit does is in systemd/*.service.
+
+import { command } from './command.ts';
+import type { DaemonSettings } from './daemon.ts';
+import { daemonConfig, daemonDropIn } from './daemon.ts';
+import type { RepoFacts } from './facts.ts';
+import { namespaceDropIn } from './namespace.ts';
+import type { Step } from './step.ts';
+import { remove, run, write } from './step.ts';
+import type { RepoTarget } from './target.ts';
+import type { UnitSections } from './unit-text.ts';
+import { execLine, unitText } from './unit-text.ts';
+
+export interface DeclaredFile {
+  path: string;
+  text: string;
+}
+
+export function dropInPath(runtimeUnitDir: string, unit: string): string {
+  return `${runtimeUnitDir}/${unit}.d/10-rediacc.conf`;
+}
+
+/** Every file that the chain of this repository needs outside its volume. */
+export function declaredFiles(target: RepoTarget, settings: DaemonSettings, runtimeUnitDir: string): DeclaredFile[] {
+  const { units, net } = target;
+  const dropIn = (unit: string, sections: UnitSections) => ({
+    path: dropInPath(runtimeUnitDir, unit),
+    text: unitText(sections),
+  });
+  return [
+    dropIn(units.volume, volumeDropIn(target)),
+    dropIn(units.net, namespaceDropIn(target)),
+    dropIn(units.docker, daemonDropIn(target, settings)),
+    dropIn(units.repo, [['Unit', [['Description', `services of repository ${target.name}`]]]]),
+    { path: net.dockerConfig, text: daemonConfig(target, settings) },
+  ];
+}
+
+function volumeDropIn({ name, datastore, paths }: RepoTarget): UnitSections {
+  return [
+    [
+      'Unit',
+      [
+        ['Description', `encrypted volume of repository ${name}`],
+        ['RequiresMountsFor', datastore],
+        // Orders our own closing before systemd's unmounting of what it finds mounted at shutdown.
+        ['RequiresMountsFor', paths.mountPoint],
+      ],
+    ],
+    [
+      'Service',
+      [
+        ['ExecStart', execLine(command('/usr/bin/mountpoint', '-q', paths.mountPoint))],
+        ['ExecStop', execLine(command('/usr/bin/umount', paths.mountPoint), true)],
+        ['ExecStop', execLine(command('/usr/sbin/cryptsetup', 'close', paths.mapping))],
+      ],
+    ],
+  ];
+}
+
+/** Writes what is missing or differs, then one daemon-reload. */
+export function declareStep(files: readonly DeclaredFile[]): Step<RepoFacts> {
+  return {
+    id: 'units.declare',
+    title: 'declare the units',
+    already: 'the units are declared',
+    isDone: (facts) => facts.staleFiles.length === 0 && !facts.needsReload,
+    actions: (facts) => [
+      ...files.filter(({ path }) => facts.staleFiles.includes(path)).map(({ path, text }) => write(path, text, 0o644)),
+      run(command('systemctl', 'daemon-reload')),
+    ],
+  };
+}
+
+/** After the chain has stopped: nothing of this repository stays behind in /run. No reload: the units are not loaded any more. */
+export function forgetStep(target: RepoTarget, files: readonly DeclaredFile[]): Step<RepoFacts> {
+  const directories = files
+    .map(({ path }) => path.slice(0, path.lastIndexOf('/')))
+    .filter((path) => path.endsWith('.service.d'));
+  return {
+    id: 'units.forget',
+    title: 'remove the runtime files',
+    already: 'no runtime file is left',
+    isDone: (facts) => facts.presentFiles.length === 0 && !facts.socket,
+    actions: () => [
+      ...files.map(({ path }) => remove(path)),
+      ...directories.map((path) => remove(path)),
+      remove(target.net.dockerSocket),
+      remove(target.net.dockerPidFile),
+    ],
+  };
+}
+
+interface UnitStep {
+  id: string;
+  title: string;
+  already: string;
+  unit: string;
+  state(facts: RepoFacts): string;
+}
+
+export function startUnitStep({ id, title, already, unit, state }: UnitStep): Step<RepoFacts> {
+  return {
+    id,
+    title,
+    already,
+    isDone: (facts) => state(facts) === 'active',
+    // A failed earlier start is forgotten, or systemd would count it towards its start limit.
+    actions: (facts) => [
+      ...(state(facts) === 'failed' ? [run(command('systemctl', 'reset-failed', unit))] : []),
+      run({ ...command('systemctl', 'start', unit), timeoutMs: 180_000 }),
+    ],
+    settleMs: 5000,
+  };
+}
+
+export function stopUnitStep({ id, title, already, unit, state }: UnitStep): Step<RepoFacts> {
+  return {
+    id,
+    title,
+    already,
+    isDone: (facts) => ['inactive', 'failed'].includes(state(facts)),
+    actions: () => [run({ ...command('systemctl', 'stop', unit), timeoutMs: 400_000 })],
+    settleMs: 5000,
+  };
+}

@@ -1,0 +1,181 @@
+// Opening and closing the encrypted volume. One image, one opening: the loop device is attached by us, exclusively,
+// and a second one of anybody's making is refused before every open. Closed is proven, never assumed: a successful
+// umount on the host says nothing about other mount namespaces.
+import { RdcError } from '../protocol/errors.ts';
+import type { Secret } from '../protocol/secret.ts';
+import { command } from './command.ts';
+import type { RepoFacts } from './facts.ts';
+import { attachLoop, detachLoop, explainOpenFailure, luksOpen, luksOpenWithKeyFile } from './luks.ts';
+import type { Action, Step } from './step.ts';
+import { makeDirectory, run } from './step.ts';
+import type { RepoTarget } from './target.ts';
+
+export type Key = { credential: Secret } | { keyFile: string };
+
+/** Steps that end with the volume open, mounted and under its unit. `key` may be absent where it is open already. */
+export function openVolumeSteps(target: RepoTarget, key: Key | undefined): Step<RepoFacts>[] {
+  return [attachStep(target), openStep(target, key), mountStep(target), volumeUnitStep(target)];
+}
+
+/** Refuses an image that is missing or that somebody else has attached or opened. */
+function refuseForeignUse(target: RepoTarget, facts: RepoFacts): void {
+  const { name, paths } = target;
+  if (facts.image === undefined) {
+    throw new RdcError(
+      'VOLUME_DAMAGED',
+      `the image of repository "${name}" is gone: ${paths.image} is no regular file`,
+    );
+  }
+  if (facts.loops.length > 1) {
+    const devices = facts.loops.map((loop) => loop.device).join(', ');
+    throw new RdcError(
+      'VOLUME_IN_USE',
+      `the image of repository "${name}" is attached more than once (${devices}): writing through both destroys it`,
+      {
+        hint: `find out who attached the second one, then: losetup --detach ${facts.loops.at(-1)?.device ?? ''}`,
+      },
+    );
+  }
+  const foreign = facts.mappings.find((mapping) => mapping.name !== paths.mapping);
+  if (foreign !== undefined) {
+    throw new RdcError(
+      'VOLUME_IN_USE',
+      `the image of repository "${name}" is open under the foreign name "${foreign.name}"`,
+      {
+        hint: `close it first: cryptsetup close ${foreign.name}`,
+      },
+    );
+  }
+  const loopName = facts.loops[0]?.device.slice('/dev/'.length);
+  if (facts.mapping !== undefined && (loopName === undefined || !facts.mapping.on.includes(loopName))) {
+    throw new RdcError(
+      'VOLUME_IN_USE',
+      `the mapping "${paths.mapping}" exists but does not lie on the image of repository "${name}"`,
+      {
+        hint: `close it first: cryptsetup close ${paths.mapping}`,
+      },
+    );
+  }
+}
+
+function attachStep(target: RepoTarget): Step<RepoFacts> {
+  return {
+    id: 'volume.attach',
+    title: 'attach the image',
+    already: 'the image is attached',
+    guard: (facts) => refuseForeignUse(target, facts),
+    isDone: (facts) => facts.loops.length === 1,
+    actions: () => [run(attachLoop(target.paths.image))],
+    settleMs: 2000,
+  };
+}
+
+function openStep(target: RepoTarget, key: Key | undefined): Step<RepoFacts> {
+  const { name } = target;
+  const device = (facts: RepoFacts) => facts.loops[0]?.device ?? `/dev/loop-of-${name}`;
+  return {
+    id: 'volume.open',
+    title: 'open the encrypted volume',
+    already: 'the volume is open',
+    guard: (facts) => refuseForeignUse(target, facts),
+    isDone: (facts) => facts.mapping !== undefined,
+    actions: (facts) => [
+      run(openCommand(target, device(facts), key)),
+      // From here on the loop device goes away by itself when the mapping does, whatever crashes in between.
+      run(detachLoop(device(facts))),
+    ],
+    explain: (error) => explainOpenFailure(error, name),
+    undo: (facts) => (facts.mapping === undefined ? [run(detachLoop(device(facts)))] : []),
+    settleMs: 5000,
+  };
+
+  function openCommand({ paths: { mapping } }: RepoTarget, loop: string, use: Key | undefined) {
+    if (use === undefined) {
+      throw new RdcError(
+        'CREDENTIAL_MISSING',
+        `repository "${name}" is closed and no credential for it is known here`,
+        {
+          hint: `rdc repo credential add ${name}`,
+        },
+      );
+    }
+    return 'credential' in use
+      ? luksOpen(loop, mapping, use.credential)
+      : luksOpenWithKeyFile(loop, mapping, use.keyFile);
+  }
+}
+
+function mountStep({ paths, name }: RepoTarget): Step<RepoFacts> {
+  return {
+    id: 'volume.mount',
+    title: 'mount the filesystem',
+    already: 'the filesystem is mounted',
+    isDone: (facts) => facts.mounted,
+    actions: () => [
+      makeDirectory(paths.mountPoint, 0o755),
+      // discard: freed space goes back to the sparse image and so to the host (SPEC section 4).
+      run(command('mount', '-t', 'ext4', '-o', 'discard', paths.mapperDevice, paths.mountPoint)),
+    ],
+    explain: (error) =>
+      new RdcError('VOLUME_DAMAGED', `the filesystem of repository "${name}" cannot be mounted`, {
+        hint: `on the server, with the volume open: fsck.ext4 ${paths.mapperDevice}`,
+        cause: error,
+      }),
+    undo: () => [run(command('cryptsetup', 'close', paths.mapping))],
+  };
+}
+
+/** From here on systemd closes the volume at shutdown, after everything that stands on it. */
+function volumeUnitStep({ units }: RepoTarget): Step<RepoFacts> {
+  return {
+    id: 'volume.guard',
+    title: 'hand the volume to systemd',
+    already: 'systemd knows the volume',
+    isDone: (facts) => facts.units.volume.active === 'active',
+    actions: () => [run(command('systemctl', 'start', units.volume))],
+    settleMs: 2000,
+  };
+}
+
+/** Closed as far as the host's own tables tell; `holders.ts` proves that no other namespace holds it. */
+export function isClosed(facts: RepoFacts): boolean {
+  return !facts.mounted && facts.mapping === undefined && facts.loops.length === 0 && facts.mappings.length === 0;
+}
+
+/** Stops the volume's unit (umount, close), then ends what a crash may have left without a unit. */
+export function closeVolumeSteps(target: RepoTarget): Step<RepoFacts>[] {
+  const { units, paths, name } = target;
+  const left = (facts: RepoFacts): Action[] => [
+    ...(facts.mounted ? [run(command('umount', paths.mountPoint))] : []),
+    ...(facts.mapping === undefined ? [] : [run(command('cryptsetup', 'close', paths.mapping))]),
+  ];
+  return [
+    {
+      id: 'volume.unit-stop',
+      title: 'unmount and close the volume',
+      already: 'the volume is closed',
+      isDone: (facts) => facts.units.volume.active !== 'active' && facts.units.volume.active !== 'deactivating',
+      actions: () => [run(command('systemctl', 'stop', units.volume))],
+      settleMs: 5000,
+    },
+    {
+      id: 'volume.close',
+      title: 'prove the volume closed',
+      already: 'no mapping, no mount and no loop device is left',
+      guard: (facts) => {
+        const foreign = facts.mappings.find((mapping) => mapping.name !== paths.mapping);
+        if (foreign === undefined) return;
+        throw new RdcError(
+          'VOLUME_IN_USE',
+          `the image of repository "${name}" is also open under the foreign name "${foreign.name}"`,
+          {
+            hint: `close it first: cryptsetup close ${foreign.name}`,
+          },
+        );
+      },
+      isDone: isClosed,
+      actions: (facts) => [...left(facts), ...facts.loops.map((loop) => run(detachLoop(loop.device)))],
+      settleMs: 5000,
+    },
+  ];
+}

@@ -1,0 +1,33 @@
+import { readFile } from 'node:fs/promises';
+import { defineConfig } from 'vitest/config';
+
+const unitFile = /\.(service|socket|slice|conf|sh)$/;
+/** Unit files are imported as text, as the bundler does. */
+const unitText = {
+  name: 'unit-files-as-text',
+  enforce: 'pre' as const,
+  async load(id: string) {
+    return unitFile.test(id) ? `export default ${JSON.stringify(await readFile(id, 'utf8'))};` : undefined;
+  },
+};
+
+export default defineConfig({
+  plugins: [unitText],
+  define: { __RDC_VERSION__: JSON.stringify('0.1.0') },
+  test: {
+    projects: [
+      { extends: true, test: { name: 'fast', include: ['test/**/*.test.ts'], exclude: ['test/machine/**'] } },
+      {
+        extends: true,
+        // The machine tests share two cores with an emulated VM: one file at a time.
+        test: {
+          name: 'machine',
+          include: ['test/machine/**/*.test.ts'],
+          fileParallelism: false,
+          testTimeout: 600_000,
+          hookTimeout: 900_000,
+        },
+      },
+    ],
+  },
+});
