@@ -22,6 +22,8 @@ export function daemonConfig(target: RepoTarget, { registryMirrors }: DaemonSett
     pidfile: net.dockerPidFile,
     'cgroup-parent': net.slice,
     'exec-opts': ['native.cgroupdriver=systemd'],
+    // Not the docker group: its members on the host would own every repository.
+    group: 'root',
     'userland-proxy': false,
     'live-restore': false,
     'log-driver': 'local',

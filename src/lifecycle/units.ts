@@ -88,6 +88,8 @@ export function forgetStep(target: RepoTarget, files: readonly DeclaredFile[]): 
       ...directories.map((path) => remove(path)),
       remove(target.net.dockerSocket),
       remove(target.net.dockerPidFile),
+      run(command('rm', '--recursive', '--force', '--one-file-system', '--', target.net.dockerExecRoot)),
+      run(command('systemctl', 'stop', target.net.slice)),
     ],
   };
 }
