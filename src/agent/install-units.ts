@@ -1,0 +1,51 @@
+// Puts the unit files of this bundle in place. Only what differs is written; administrators' drop-ins are not looked
+// at; no chain is restarted.
+
+import rootSlice from '../../systemd/rediacc.slice';
+import repoSliceDropIn from '../../systemd/rediacc-.slice.conf';
+import agentService from '../../systemd/rediacc-agent.service';
+import agentSocket from '../../systemd/rediacc-agent.socket';
+import dockerUnit from '../../systemd/rediacc-docker@.service';
+import guardUnit from '../../systemd/rediacc-guard.service';
+import netUnit from '../../systemd/rediacc-net@.service';
+import repoUnit from '../../systemd/rediacc-repo@.service';
+import volumeUnit from '../../systemd/rediacc-volume@.service';
+import shim from '../../systemd/renet-shim.sh';
+import { command } from '../lifecycle/command.ts';
+import type { System } from '../lifecycle/system.ts';
+import { LIB_DIR, UNIT_DIR } from './layout.ts';
+import { createLinuxSystem } from './linux-system.ts';
+
+const FILES: readonly { path: string; text: string; mode: number }[] = [
+  ...Object.entries({
+    'rediacc-agent.service': agentService,
+    'rediacc-agent.socket': agentSocket,
+    'rediacc-volume@.service': volumeUnit,
+    'rediacc-guard.service': guardUnit,
+    'rediacc-net@.service': netUnit,
+    'rediacc-docker@.service': dockerUnit,
+    'rediacc-repo@.service': repoUnit,
+    'rediacc.slice': rootSlice,
+    'rediacc-.slice.d/10-shutdown.conf': repoSliceDropIn,
+  }).map(([name, text]) => ({ path: `${UNIT_DIR}/${name}`, text, mode: 0o644 })),
+  { path: `${LIB_DIR}/shim/renet`, text: shim, mode: 0o755 },
+];
+
+/** Paths of what was written. Starts the agent's socket; a running daemon is left alone. */
+export async function installUnits(system: System): Promise<string[]> {
+  const changed: string[] = [];
+  for (const { path, text, mode } of FILES) {
+    if ((await system.readFile(path)) === text) continue;
+    await system.writeFile(path, text, mode);
+    changed.push(path);
+  }
+  if (changed.length > 0) await system.run(command('systemctl', 'daemon-reload'));
+  await system.run(command('systemctl', 'enable', '--quiet', '--now', 'rediacc-agent.socket'));
+  return changed;
+}
+
+export async function installUnitsCommand(): Promise<number> {
+  const changed = await installUnits(createLinuxSystem());
+  for (const path of changed) process.stdout.write(`wrote ${path}\n`);
+  return 0;
+}
