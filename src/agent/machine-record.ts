@@ -44,8 +44,9 @@ export async function requireMachine(system: System): Promise<MachineRecord> {
   return record;
 }
 
+/** Keys in the order of the schema, so that two texts of the same record are the same. */
 export function machineText(record: MachineRecord): string {
-  return `${JSON.stringify(record, null, 2)}\n`;
+  return `${JSON.stringify(machineRecordSchema.parse(record), null, 2)}\n`;
 }
 
 function parseMachine(text: string): MachineRecord {

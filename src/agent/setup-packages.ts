@@ -45,13 +45,13 @@ export interface PackageStage {
 export async function observePackageStage(system: System, stage: PackageStage): Promise<PackageStageFacts> {
   const host = await observeHost(system, stage.datastore);
   const held = ((await system.readFile(HELD_FILE)) ?? '').split('\n').filter((name) => name !== '');
-  const refreshed = Number((await system.readFile(LISTS_FILE)) ?? 0);
+  const refreshed = await system.readFile(LISTS_FILE);
   return {
     host,
     packages: await observePackages(system, host, missingNeeds(host, stage.extraNeeds)),
     services: await observeServices(system, HOST_DOCKER_UNITS),
     held,
-    listsAgeMs: stage.now() - refreshed,
+    listsAgeMs: refreshed === undefined ? Number.POSITIVE_INFINITY : stage.now() - Number(refreshed),
     now: stage.now(),
   };
 }

@@ -16,6 +16,33 @@ export const rsyncStreamSchema = z.object({
   directory: z.string(),
 });
 
+/** A new bundle for the agent that answers: its bytes follow the hello lines, then the agent sends one upgradeReplySchema line. */
+export const upgradeSchema = z.object({
+  type: z.literal('upgrade'),
+  /** Becomes part of a path. */
+  version: z.string().regex(/^[0-9A-Za-z][0-9A-Za-z.+-]{0,63}$/),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  bytes: z
+    .number()
+    .int()
+    .min(1)
+    .max(64 * 1024 ** 2),
+});
+
+/** `restarted: false`: the bundle is in place, but runs are going on; the agent changes over when they have ended. */
+export const upgradeReplySchema = z.union([
+  z.object({ upgraded: z.literal(true), restarted: z.boolean() }),
+  z.object({
+    upgraded: z.literal(false),
+    error: z.object({
+      code: z.string(),
+      message: z.string(),
+      hint: z.string().optional(),
+      detail: z.string().optional(),
+    }),
+  }),
+]);
+
 export const clientHelloSchema = z.object({
   rdc: z.literal(1),
   protocol: z.number().int(),
@@ -25,6 +52,7 @@ export const clientHelloSchema = z.object({
   session: z.discriminatedUnion('type', [
     z.object({ type: z.literal('rpc') }),
     z.object({ type: z.literal('stream'), stream: rsyncStreamSchema }),
+    upgradeSchema,
   ]),
 });
 
@@ -44,7 +72,14 @@ export const serverHelloSchema = z.object({
 
 export type ClientHello = z.infer<typeof clientHelloSchema>;
 export type ServerHello = z.infer<typeof serverHelloSchema>;
+export type Upgrade = z.infer<typeof upgradeSchema>;
+export type UpgradeReply = z.infer<typeof upgradeReplySchema>;
 export type RsyncStream = z.infer<typeof rsyncStreamSchema>;
+
+/** Directory of a bundle under /usr/lib/rediacc/versions. */
+export function bundleDirectory({ version, sha256 }: { version: string; sha256: string }): string {
+  return `${version}-${sha256.slice(0, 8)}`;
+}
 
 /** The agent's line starts with this; whatever comes before it is login noise (motd, .bashrc) and is shown when the hello never comes. */
 export const SERVER_HELLO_PREFIX = '{"renet":1,';

@@ -89,10 +89,6 @@ export class FakeSystem implements System {
 
   async writeFile(path: string, text: string, mode: number): Promise<void> {
     this.#act(`write ${path}`);
-    const parent = path.slice(0, path.lastIndexOf('/'));
-    if (parent !== '' && this.nodes.get(parent)?.kind !== 'directory') {
-      throw new Error(`ENOENT: no such directory: ${parent}`);
-    }
     this.file(path, text, mode);
   }
 

@@ -1,0 +1,105 @@
+// Files of the server. Absent is an answer and no error; a file that is written is on the disk, whole, with its mode.
+import { randomBytes } from 'node:crypto';
+import { chmod, lstat, mkdir, open, readdir, readFile, rename, rm, rmdir, unlink } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { FileStat } from '../lifecycle/system.ts';
+
+export function readText(path: string): Promise<string | undefined> {
+  return orAbsent(readFile(path, 'utf8'));
+}
+
+/** Temp file in the same directory with its mode set before its content, fsync, rename, fsync of the directory. */
+export async function writeFileAtomic(path: string, text: string, mode: number): Promise<void> {
+  const directory = dirname(path);
+  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
+  await mkdir(directory, { recursive: true });
+  try {
+    const file = await open(temporary, 'wx', mode);
+    try {
+      // open(2) applies the umask; what was asked for counts.
+      await file.chmod(mode);
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  await syncDirectory(directory);
+}
+
+/** A rename is on the disk only after the fsync of the directory (fsync(2)). */
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+export async function makeDirectory(path: string, mode: number): Promise<void> {
+  const first = await mkdir(path, { recursive: true, mode });
+  if (first === undefined) return;
+  // mkdir(2) applies the umask, too: from the directory that was asked for up to the first that was made.
+  for (let made = path; made.length >= first.length; made = dirname(made)) await chmod(made, mode);
+}
+
+/** Names in byte order; undefined when the directory does not exist. */
+export async function listNames(path: string): Promise<string[] | undefined> {
+  const names = await orAbsent(readdir(path, 'buffer'));
+  return names?.sort(Buffer.compare).map((name) => name.toString('utf8'));
+}
+
+/** Removes a file or an empty directory; absent is fine. */
+export async function remove(path: string): Promise<void> {
+  const found = await statPath(path);
+  if (found === undefined) return;
+  await orAbsent(found.kind === 'directory' ? rmdir(path) : unlink(path));
+}
+
+/** lstat(2): a symlink is reported as such. */
+export async function statPath(path: string): Promise<FileStat | undefined> {
+  const found = await orAbsent(lstat(path));
+  if (found === undefined) return undefined;
+  return {
+    kind: kindOf(found),
+    sizeBytes: found.size,
+    allocatedBytes: found.blocks * 512,
+    mode: found.mode & 0o7777,
+    uid: found.uid,
+    gid: found.gid,
+  };
+}
+
+interface KindTests {
+  isFile(): boolean;
+  isDirectory(): boolean;
+  isSymbolicLink(): boolean;
+  isSocket(): boolean;
+}
+
+function kindOf(found: KindTests): FileStat['kind'] {
+  if (found.isFile()) return 'file';
+  if (found.isDirectory()) return 'directory';
+  if (found.isSymbolicLink()) return 'symlink';
+  return found.isSocket() ? 'socket' : 'other';
+}
+
+/** undefined for what is not there. */
+export async function orAbsent<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
+
+/** "ENOENT" and the like; undefined for what is no error of the operating system. */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}

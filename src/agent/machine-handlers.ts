@@ -1,0 +1,53 @@
+// Handlers of the machine itself: preflight, setup, status.
+import type { System } from '../lifecycle/system.ts';
+import type { OutputOf, RepoSummary } from '../protocol/operations.ts';
+import { agentVersion } from './agent-version.ts';
+import type { Handlers, QueryContext } from './handlers.ts';
+import { observeDisk } from './host-facts.ts';
+import { describeHost, type HostInfo } from './host-info.ts';
+import { type MachineRecord, readMachine } from './machine-record.ts';
+import { preflight } from './preflight.ts';
+import { setUpMachine } from './setup.ts';
+
+export interface MachineDeps {
+  listRepos(context: QueryContext): Promise<RepoSummary[]>;
+  /** Milliseconds since the epoch. */
+  now?(): number;
+  describeHost?(): Promise<HostInfo>;
+}
+
+type MachineHandlers = Pick<Handlers, 'machine.preflight' | 'machine.setup' | 'machine.status'>;
+
+export function machineHandlers({
+  listRepos,
+  now = Date.now,
+  describeHost: describe = describeHost,
+}: MachineDeps): MachineHandlers {
+  return {
+    'machine.preflight': ({ datastore }, { system }) => preflight(system, datastore),
+    'machine.setup': (input, context) => setUpMachine(input, context, { now }),
+    'machine.status': async (_input, context) => {
+      const record = await readMachine(context.system);
+      return {
+        ...(await describe()),
+        agent: {
+          version: agentVersion,
+          pid: process.pid,
+          residentBytes: process.memoryUsage().rss,
+          node: process.version,
+        },
+        ...(record === undefined ? {} : { datastore: await describeDatastore(context.system, record) }),
+        registryMirrors: record?.registryMirrors ?? [],
+        repositories: await listRepos(context),
+      };
+    },
+  };
+}
+
+async function describeDatastore(
+  system: System,
+  { datastore }: MachineRecord,
+): Promise<NonNullable<OutputOf<'machine.status'>['datastore']>> {
+  const { filesystem, totalBytes, freeBytes } = await observeDisk(system, datastore);
+  return { path: datastore, filesystem, totalBytes, freeBytes };
+}

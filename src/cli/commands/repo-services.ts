@@ -1,0 +1,85 @@
+// rdc repo up and down: the services of a repository, by its Rediaccfiles.
+import type { Service } from '../../protocol/operations.ts';
+import type { Secret } from '../../protocol/secret.ts';
+import { onRepository, runOperation, withAgent } from '../agent-run.ts';
+import { defineCommand, flag } from '../command.ts';
+import { givenCredential, withCredential } from '../credential-source.ts';
+import type { Io } from '../io.ts';
+import { renderServices } from '../render-repo.ts';
+import { showEnd } from '../repo-end.ts';
+import { repositoryTarget } from '../target.ts';
+import { credentialSource, machineOfRepo, repoArgument, timeoutOption } from './options.ts';
+
+const up = defineCommand({
+  name: 'repo up',
+  summary: 'start the services of a repository',
+  details:
+    'Opens the volume if it is closed, starts its docker daemon, gives every service its address, then runs all prep() ' +
+    'and all up() functions. A failing up() of a directory does not stop the others: the run then ends with exit code 3.',
+  args: { name: repoArgument },
+  options: {
+    machine: machineOfRepo,
+    mount: flag('--mount', 'open the volume if it is closed; also done without this flag'),
+    noMount: flag('--no-mount', 'refuse a closed repository'),
+    prepOnly: flag('--prep-only', 'run the prep() functions only'),
+    timeout: timeoutOption,
+    ...credentialSource,
+  },
+  changes: 'machine',
+  async run(command, { name, machine: machineName, noMount, prepOnly, timeout, ...source }) {
+    const repo = await repositoryTarget(command, name, machineName);
+    const { machine } = repo;
+    const given = await givenCredential(command, source);
+    return await withAgent(command, machine, async (client) => {
+      const input = { repo: repo.ref, mount: !noMount, prepOnly, timeoutMs: timeout };
+      const attempt = (credential: Secret | undefined) =>
+        runOperation(command, { client, machine }, 'repo.up', { ...input, credential });
+      const end = await withCredential(command, { client, repo, given }, attempt);
+      const what = prepOnly ? 'is prepared' : 'is up';
+      const result = showEnd(command, machine, end, {
+        done: `repository "${repo.name}" ${what} on "${machine.name}"`,
+        already: `repository "${repo.name}" ${what}`,
+      });
+      await showServices(command.io, end.output?.services ?? []);
+      return result;
+    });
+  },
+});
+
+async function showServices(io: Io, services: readonly Service[]): Promise<void> {
+  if (services.length === 0 || io.json) return;
+  io.print(await renderServices(services, io.paintOut));
+  io.say(io.paintErr.dim('These addresses answer on the server itself; nothing is reachable from outside it yet.'));
+}
+
+const down = defineCommand({
+  name: 'repo down',
+  summary: 'stop the services of a repository',
+  details:
+    'Runs all down() functions, in reverse order. A repository without any keeps its containers until its daemon stops, ' +
+    'which --unmount does.',
+  args: { name: repoArgument },
+  options: {
+    machine: machineOfRepo,
+    unmount: flag('--unmount', 'also stop the docker daemon and close the volume'),
+    timeout: timeoutOption,
+  },
+  changes: 'machine',
+  async run(command, { name, machine: machineName, unmount, timeout }) {
+    const repo = await repositoryTarget(command, name, machineName);
+    const { machine } = repo;
+    return await withAgent(command, machine, async (client) => {
+      const input = { repo: repo.ref, unmount, timeoutMs: timeout };
+      const end = await onRepository(client, repo, () =>
+        runOperation(command, { client, machine }, 'repo.down', input),
+      );
+      const what = unmount ? 'is down and closed' : 'is down';
+      return showEnd(command, machine, end, {
+        done: `repository "${repo.name}" ${what} on "${machine.name}"`,
+        already: `repository "${repo.name}" ${what}`,
+      });
+    });
+  },
+});
+
+export const SERVICES_COMMANDS = [up, down];

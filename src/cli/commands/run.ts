@@ -1,0 +1,128 @@
+// rdc run list, attach, cancel, logs: the runs of a machine, which go on whether somebody watches or not.
+
+import { formatDuration } from '../../protocol/duration.ts';
+import type { JournalEvent } from '../../protocol/events.ts';
+import { runIdSchema } from '../../protocol/ids.ts';
+import { OPERATIONS, type RunSummary } from '../../protocol/operations.ts';
+import { call, followRun, interrupted, withAgent } from '../agent-run.ts';
+import { argument, defineCommand, option } from '../command.ts';
+import { untilInterrupted } from '../interrupt.ts';
+import { cleanLine } from '../io.ts';
+import { parseValue, parseWith } from '../parse.ts';
+import { paintState, renderTable, renderTime } from '../render.ts';
+import { describeStep } from '../step-text.ts';
+import { machineTarget } from '../target.ts';
+import { machineOption } from './options.ts';
+
+const idArgument = argument('ID', 'the run, as "rdc run list" shows it', parseWith(runIdSchema));
+
+const list = defineCommand({
+  name: 'run list',
+  summary: 'list the runs of a machine, newest first',
+  args: {},
+  options: {
+    machine: machineOption,
+    limit: option('--limit <number>', 'how many (20)', (text) =>
+      parseValue(OPERATIONS['run.list'].input.shape.limit, Number(text)),
+    ),
+  },
+  changes: 'nothing',
+  async run(command, { machine, limit = 20 }) {
+    const { io } = command;
+    const target = await machineTarget(command, machine);
+    const { runs } = await withAgent(command, target, (client) => call(command, client, 'run.list', { limit }));
+    io.printJson({ machine: target.name, runs });
+    if (runs.length === 0) io.say('there is no run yet');
+    else if (!io.json) {
+      const head = ['RUN', 'STARTED', 'OPERATION', 'REPOSITORY', 'BY', 'OUTCOME', 'TOOK', ''];
+      io.print(
+        await renderTable(
+          head,
+          runs.map((run) => row(run, (state) => paintState(state, io.paintOut))),
+          io.paintOut,
+        ),
+      );
+    }
+    return undefined;
+  },
+});
+
+function row(summary: RunSummary, paint: (state: string) => string): string[] {
+  const { run, startedAt, endedAt, operation, repo = '-', actor, outcome, message = '' } = summary;
+  const took = endedAt === undefined ? '' : formatDuration(endedAt - startedAt);
+  return [run, renderTime(startedAt), operation, repo, actor, paint(outcome), took, message];
+}
+
+const attach = defineCommand({
+  name: 'run attach',
+  summary: 'follow a run from its start to its end',
+  details: "Ends with the run's own exit code. Ctrl-C leaves the run alone.",
+  args: { id: idArgument },
+  options: { machine: machineOption },
+  changes: 'nothing',
+  async run(command, { id, machine: machineName }) {
+    const machine = await machineTarget(command, machineName);
+    const end = await withAgent(command, machine, (client) => followRun(command, { client, machine }, id, 0));
+    const { outcome, output, warnings } = end;
+    command.io.printJson({ machine: machine.name, run: id, outcome, output, warnings });
+    command.io.say(`run ${id}: ${paintState(outcome, command.io.paintErr)}`);
+    return outcome === 'partial' ? 'PARTIAL' : undefined;
+  },
+});
+
+const cancel = defineCommand({
+  name: 'run cancel',
+  summary: 'stop a run and wait until it has stopped',
+  args: { id: idArgument },
+  options: { machine: machineOption },
+  changes: 'nothing',
+  async run(command, { id, machine: machineName }) {
+    const { io, signal } = command;
+    const machine = await machineTarget(command, machineName);
+    const result = await withAgent(command, machine, async (client) => {
+      const stopped = client.cancel(id).then(() => client.follow(id, 0, {}));
+      return await untilInterrupted(signal, stopped);
+    });
+    if (result === undefined) throw interrupted();
+    const { outcome } = result;
+    if (outcome === 'cancelled') io.say(`${io.paintErr.green('✓')} run ${id} cancelled`);
+    else io.say(`= already: run ${id} had ended (${outcome})`);
+    io.printJson({ machine: machine.name, run: id, outcome, changed: outcome === 'cancelled' });
+    return undefined;
+  },
+});
+
+const logs = defineCommand({
+  name: 'run logs',
+  summary: 'print what a run did and said',
+  details: 'A run that goes on is followed to its end. The exit code says nothing about how the run ended.',
+  args: { id: idArgument },
+  options: { machine: machineOption },
+  changes: 'nothing',
+  async run(command, { id, machine: machineName }) {
+    const { io, signal } = command;
+    const machine = await machineTarget(command, machineName);
+    const events: JournalEvent[] = [];
+    const onEvent = (event: JournalEvent) => {
+      events.push(event);
+      const line = logLine(event, io.paintOut.isColorSupported);
+      if (line !== undefined) io.print(line);
+    };
+    const result = await withAgent(command, machine, (client) =>
+      untilInterrupted(signal, client.follow(id, 0, { onEvent })),
+    );
+    if (result === undefined) throw interrupted();
+    io.printJson({ machine: machine.name, ...result, events });
+    return undefined;
+  },
+});
+
+function logLine({ at, event }: JournalEvent, colours: boolean): string | undefined {
+  const time = renderTime(at).slice(11);
+  if (event.kind === 'output') return `${time} ${event.source} | ${cleanLine(event.text, colours)}`;
+  if (event.kind === 'warning') return `${time} warning: ${event.message}`;
+  if (event.kind === 'step' && event.state !== 'start') return `${time} ${describeStep(event)}`;
+  return undefined;
+}
+
+export const RUN_COMMANDS = [list, attach, cancel, logs];

@@ -1,0 +1,101 @@
+// What a command is given: everything from outside it, made when first needed. Tests build their own; nothing is global.
+import { randomBytes, randomUUID } from 'node:crypto';
+import { parseDuration } from '../protocol/duration.ts';
+import { type ContextName, contextNameSchema, type Guid, guidSchema } from '../protocol/ids.ts';
+import type { AgentClient } from './agent-client.ts';
+import { type Ask, terminalAsk } from './ask.ts';
+import { type ConfigFile, configFile } from './config-file.ts';
+import { type CredentialStore, credentialStore } from './credentials.ts';
+import type { Io } from './io.ts';
+import { parseWith } from './parse.ts';
+import { type WorkstationPaths, workstationPaths } from './paths.ts';
+import type { ConnectMode } from './reach.ts';
+import type { HostKey } from './ssh/host-keys.ts';
+import type { SyncRequest, SyncResult } from './sync-transport.ts';
+import type { MachineTarget, RepositoryTarget } from './target.ts';
+
+export interface CommandContext {
+  io: Io;
+  env: NodeJS.ProcessEnv;
+  cwd: string;
+  version: string;
+  /** Path of the agent's bundle that this rdc carries. */
+  agentBundle: string;
+  paths: WorkstationPaths;
+  /** --context */
+  contextName: ContextName | undefined;
+  dryRun: boolean;
+  /** Milliseconds of --wait; 0 without it. */
+  waitMs: number;
+  config: ConfigFile;
+  credentials: CredentialStore;
+  ask: Ask;
+  /** Aborted when a person presses Ctrl-C. */
+  signal: AbortSignal;
+  now(): number;
+  randomBytes(size: number): Uint8Array;
+  newGuid(): Guid;
+  /** Host key checked, agent's hello exchanged. Throws what src/cli/ssh throws. */
+  connect(target: MachineTarget, mode?: ConnectMode): Promise<AgentClient>;
+  scanHostKeys(host: string, port: number): Promise<HostKey[]>;
+  /** Path of a program, or undefined where it is not installed. */
+  which(program: string): Promise<string | undefined>;
+  /** Copies files, or with `dryRun` in the request tells what it would copy. */
+  sync(repo: RepositoryTarget, request: SyncRequest): Promise<SyncResult>;
+}
+
+/** From outside the program; a test replaces what reaches beyond it. */
+export interface ContextDeps {
+  env: NodeJS.ProcessEnv;
+  cwd: string;
+  version: string;
+  /** Path of the agent's bundle that this rdc carries. */
+  agentBundle: string;
+  /** How this program is started again: rsync runs it in place of ssh. */
+  program: readonly string[];
+  signal: AbortSignal;
+  now(): number;
+  replace?: Partial<
+    Pick<CommandContext, 'connect' | 'scanHostKeys' | 'which' | 'sync' | 'ask' | 'randomBytes' | 'newGuid'>
+  >;
+}
+
+export interface ContextOptions {
+  /** Options that every command takes, as parsed. */
+  globals: Record<string, unknown>;
+  dryRun: boolean;
+  /** Duration text of --wait. */
+  wait: string | undefined;
+}
+
+export function createContext(io: Io, options: ContextOptions, deps: ContextDeps): CommandContext {
+  const { env, cwd, version, signal } = deps;
+  const { dryRun, wait, globals } = options;
+  const paths = workstationPaths(env);
+  const context: CommandContext = {
+    ...{ io, env, cwd, version, paths, dryRun, signal, now: deps.now, agentBundle: deps.agentBundle },
+    contextName: typeof globals.context === 'string' ? parseWith(contextNameSchema)(globals.context) : undefined,
+    waitMs: wait === undefined ? 0 : parseDuration(wait),
+    config: configFile({ configDir: paths.configDir, dryRun }),
+    credentials: credentialStore({ configDir: paths.configDir, dryRun }),
+    ask: terminalAsk(io, signal),
+    randomBytes,
+    newGuid: () => guidSchema.parse(randomUUID()),
+    async connect(target, mode = 'use') {
+      const { reachAgent } = await import('./reach.ts');
+      return await reachAgent(context, deps.agentBundle, target, mode);
+    },
+    async scanHostKeys(host, port) {
+      const { scan } = await import('./reach.ts');
+      return await scan(context, host, port);
+    },
+    async which(program) {
+      return await (await import('./ssh/pick-transport.ts')).findProgram(program, env);
+    },
+    async sync(repo, request) {
+      return await (await import('./sync.ts')).runSync(context, deps.program, repo, request);
+    },
+    ...deps.replace,
+  };
+  return context;
+}

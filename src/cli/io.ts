@@ -1,0 +1,93 @@
+// Where words go. Data goes to stdout, talk to stderr; with --json stdout carries one document and nothing else.
+// Colour and a live line only on a terminal; -q silences talk, never warnings or errors.
+import { stripVTControlCharacters } from 'node:util';
+import pc from 'picocolors';
+
+export interface OutStream extends NodeJS.WritableStream {
+  isTTY?: boolean;
+  columns?: number;
+}
+
+export interface Streams {
+  stdin: NodeJS.ReadableStream & { isTTY?: boolean };
+  stdout: OutStream;
+  stderr: OutStream;
+}
+
+export interface IoOptions {
+  json: boolean;
+  quiet: boolean;
+  verbose: boolean;
+  color: boolean;
+}
+
+export type Paint = ReturnType<typeof pc.createColors>;
+
+export interface Io extends IoOptions {
+  streams: Streams;
+  /** Colours for stdout and for stderr: each is a terminal or not. */
+  paintOut: Paint;
+  paintErr: Paint;
+  /** stderr can show a line that changes. */
+  live: boolean;
+  /** A person can be asked: stdin and stderr are terminals. */
+  canAsk: boolean;
+  /** stdout is read by a person and not by a program. */
+  stdoutIsTerminal: boolean;
+  /** One or more lines of data. Nothing under --json. */
+  print(text: string): void;
+  /** The one document of --json; nothing without it. */
+  printJson(document: unknown): void;
+  /** Talk. */
+  say(text: string): void;
+  /** Shown under -q too. */
+  warn(message: string, hint?: string): void;
+}
+
+export function createIo(streams: Streams, options: IoOptions, env: NodeJS.ProcessEnv): Io {
+  const { stdin, stdout, stderr } = streams;
+  const dumb = env.TERM === 'dumb';
+  const paint = (stream: OutStream) =>
+    pc.createColors(options.color && stream.isTTY === true && !dumb && (env.NO_COLOR ?? '') === '');
+  const paintErr = paint(stderr);
+  const write = (stream: OutStream, text: string) => stream.write(`${text}\n`);
+  return {
+    ...options,
+    streams,
+    paintOut: paint(stdout),
+    paintErr,
+    live: stderr.isTTY === true && !dumb && !options.quiet,
+    canAsk: stdin.isTTY === true && stderr.isTTY === true,
+    stdoutIsTerminal: stdout.isTTY === true,
+    print(text) {
+      if (!options.json) write(stdout, text);
+    },
+    printJson(document) {
+      if (options.json) write(stdout, JSON.stringify(document, null, 2));
+    },
+    say(text) {
+      if (!options.quiet) write(stderr, text);
+    },
+    warn(message, hint) {
+      write(stderr, `${paintErr.yellow('warning:')} ${message}${hint === undefined ? '' : `\n  hint: ${hint}`}`);
+    },
+  };
+}
+
+/** What a foreign program wrote, safe to show: one line, no cursor games; colours only where we would use them too. */
+export function cleanLine(text: string, keepColours: boolean): string {
+  // A progress bar rewrites its line: what stands at the end is what a person would see.
+  const visible = text.replace(/\r+$/, '').split('\r').at(-1) ?? '';
+  if (!keepColours) return stripControls(stripVTControlCharacters(visible));
+  const parts = visible.split(SGR_SEQUENCE);
+  const kept = parts.map((part) => (SGR_ONLY.test(part) ? part : stripControls(stripVTControlCharacters(part))));
+  return parts.length > 1 ? `${kept.join('')}\u001b[0m` : kept.join('');
+}
+
+const SGR = '\u001b\\[[0-9;]*m';
+const SGR_SEQUENCE = new RegExp(`(${SGR})`);
+const SGR_ONLY = new RegExp(`^${SGR}$`);
+
+function stripControls(text: string): string {
+  return [...text].filter((char) => char === '\t' || (char >= ' ' && char !== '\u007f')).join('');
+}

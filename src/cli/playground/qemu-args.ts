@@ -1,0 +1,59 @@
+// The QEMU command line, from plain data. Pure: start.ts runs it.
+
+export type Accelerator = 'kvm' | 'tcg';
+/** writeback survives a crash of the guest; unsafe ignores flushes and is for machines that are thrown away. */
+export type DiskCache = 'writeback' | 'unsafe';
+
+export interface QemuOptions {
+  /** Host name of the guest. */
+  name: string;
+  accel: Accelerator;
+  /** Major version of QEMU. */
+  qemuVersion: number;
+  cpus: number;
+  memoryMiB: number;
+  kernel: string;
+  initrd: string;
+  /** Appended to the kernel command line. */
+  machineId: string;
+  disks: readonly { file: string; cache: DiskCache }[];
+  sshPort: number;
+  /** Files with one SMBIOS OEM string each: systemd reads its credentials there. Not argv, which everybody can read. */
+  smbiosFiles: readonly string[];
+  consoleLog: string;
+  qmpSocket: string;
+  pidFile: string;
+}
+
+const KERNEL_LINE = 'console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off audit=0';
+
+export function qemuArgs(options: QemuOptions): string[] {
+  return [
+    ...['-machine', 'q35', ...accelArgs(options.accel, options.qemuVersion)],
+    ...['-smp', String(options.cpus), '-m', String(options.memoryMiB), '-nodefaults', '-no-user-config'],
+    ...['-kernel', options.kernel, '-initrd', options.initrd],
+    ...['-append', `${KERNEL_LINE} systemd.machine_id=${options.machineId} systemd.hostname=${options.name}`],
+    ...options.disks.flatMap(diskArgs),
+    ...['-netdev', `user,id=n0,hostfwd=tcp:127.0.0.1:${options.sshPort}-:22`, '-device', 'virtio-net-pci,netdev=n0'],
+    ...['-device', 'virtio-rng-pci'],
+    ...options.smbiosFiles.flatMap((file) => ['-smbios', `type=11,path=${file}`]),
+    ...['-display', 'none', '-chardev', `file,id=console,path=${options.consoleLog},append=on`],
+    ...['-serial', 'chardev:console', '-name', options.name],
+    ...['-qmp', `unix:${options.qmpSocket},server=on,wait=off`],
+    ...['-pidfile', options.pidFile, '-daemonize'],
+  ];
+}
+
+/**
+ * QEMU before 8 miscompiles `lock cmpxchg16b` under multi-threaded emulation, and the guest panics now and then:
+ * there the instruction is hidden from the guest.
+ */
+export function accelArgs(accel: Accelerator, qemuVersion: number): string[] {
+  if (accel === 'kvm') return ['-accel', 'kvm', '-cpu', 'host'];
+  return ['-accel', 'tcg,thread=multi,tb-size=512', '-cpu', qemuVersion < 8 ? 'max,cx16=off' : 'max'];
+}
+
+function diskArgs(disk: { file: string; cache: DiskCache }, index: number): string[] {
+  const drive = `if=none,id=d${index},file=${disk.file},format=qcow2,cache=${disk.cache},discard=unmap`;
+  return ['-drive', drive, '-device', `virtio-blk-pci,drive=d${index}`];
+}

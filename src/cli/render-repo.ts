@@ -1,0 +1,72 @@
+// Repositories and their services for people.
+import { formatDuration } from '../protocol/duration.ts';
+import type { RepoStatus, RepoSummary, Service } from '../protocol/operations.ts';
+import { formatSize } from '../protocol/size.ts';
+import type { Paint } from './io.ts';
+import { paintState, renderFacts, renderTable, renderTime } from './render.ts';
+
+export async function renderServices(services: readonly Service[], paint: Paint): Promise<string> {
+  const rows = services.map(({ name, ip, state, health }) => [
+    name,
+    ip,
+    health === undefined ? paintState(state, paint) : `${paintState(state, paint)} (${paintState(health, paint)})`,
+  ]);
+  return await renderTable(['SERVICE', 'ADDRESS', 'STATE'], rows, paint);
+}
+
+export interface ListedRepo extends RepoSummary {
+  machine: string;
+  /** This workstation has the credential. */
+  credentialKnown: boolean;
+}
+
+export async function renderRepos(repos: readonly ListedRepo[], now: number, paint: Paint): Promise<string> {
+  const rows = repos.map((repo) => [
+    repo.name,
+    repo.machine,
+    paintState(repo.state, paint),
+    formatSize(repo.sizeBytes),
+    formatSize(repo.allocatedBytes),
+    repo.subnet,
+    repo.credentialKnown ? 'known' : '-',
+    repo.busy === undefined ? '' : describeBusy(repo.busy, now),
+  ]);
+  const head = ['NAME', 'MACHINE', 'STATE', 'SIZE', 'ON DISK', 'NETWORK', 'CREDENTIAL', ''];
+  return await renderTable(head, rows, paint);
+}
+
+function describeBusy({ operation, actor, since, run }: NonNullable<RepoSummary['busy']>, now: number): string {
+  return `${operation} by ${actor} for ${formatDuration(Math.max(0, now - since))} (run ${run})`;
+}
+
+export async function renderStatus(status: RepoStatus, machine: string, now: number, paint: Paint): Promise<string> {
+  const { volume, lastUp, busy } = status;
+  const room =
+    volume.freeBytes === undefined || volume.usedBytes === undefined
+      ? undefined
+      : `${formatSize(volume.usedBytes)} used, ${formatSize(volume.freeBytes)} free`;
+  const facts = renderFacts(
+    [
+      ['repository', status.name],
+      ['machine', machine],
+      ['state', paintState(status.state, paint)],
+      ['busy', busy === undefined ? undefined : describeBusy(busy, now)],
+      ['guid', status.guid],
+      ['network', `${status.subnet} (id ${status.networkId})`],
+      ['size', `${formatSize(status.sizeBytes)}, ${formatSize(status.allocatedBytes)} on disk`],
+      ['inside', room],
+      ['image', status.image],
+      ['mount point', volume.mounted ? status.mountPoint : undefined],
+      ['docker socket', status.state === 'up' || status.state === 'daemon' ? status.dockerSocket : undefined],
+      ['autostart', status.autostart ? 'on' : undefined],
+      [
+        'last up',
+        lastUp === undefined
+          ? undefined
+          : `${paintState(lastUp.outcome, paint)} ${renderTime(lastUp.at)} (run ${lastUp.run})`,
+      ],
+    ],
+    paint,
+  );
+  return status.services.length === 0 ? facts : `${facts}\n\n${await renderServices(status.services, paint)}`;
+}

@@ -1,0 +1,37 @@
+// Two ways to show work on stderr: on a terminal finished lines with a changing part below them, elsewhere plain lines.
+import type { OutStream } from './io.ts';
+
+export interface Screen {
+  /** A line that stays. */
+  line(text: string): void;
+  /** The changing part; empty: nothing. Ignored where nothing can change. */
+  status(lines: readonly string[]): void;
+  close(): void;
+}
+
+/** log-update needs a moment to load: only terminals pay for it. */
+export async function openScreen(stderr: OutStream, live: boolean): Promise<Screen> {
+  if (!live) return { line: (text) => void stderr.write(`${text}\n`), status: () => undefined, close: () => undefined };
+  const { createLogUpdate } = await import('log-update');
+  const update = createLogUpdate(stderr);
+  let shown = false;
+  const clear = () => {
+    if (shown) update.clear();
+    shown = false;
+  };
+  return {
+    line(text) {
+      clear();
+      stderr.write(`${text}\n`);
+    },
+    status(lines) {
+      if (lines.length === 0) return clear();
+      shown = true;
+      update(lines.join('\n'));
+    },
+    close() {
+      clear();
+      update.done();
+    },
+  };
+}

@@ -1,0 +1,117 @@
+// What rsync runs in place of ssh: one session with the agent, in which the far rsync is started inside the
+// repository. rsync gives it a host name and the far command's words; all else is in a file, so that nothing but a
+// path is seen in the process list.
+import { readFile, writeFile } from 'node:fs/promises';
+import type { Readable, Writable } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import { z } from 'zod';
+import { fromWireError, RdcError, toWireError, type WireError } from '../../protocol/errors.ts';
+import { PROTOCOL_VERSION } from '../../protocol/hello.ts';
+import { repoRefSchema } from '../../protocol/ids.ts';
+import { wireErrorSchema } from '../../protocol/operations.ts';
+import { AGENT_PLACE } from './access.ts';
+import { clientHello, exchangeHello } from './hello.ts';
+import { elevate } from './remote-failure.ts';
+import type { SshTransport } from './transport.ts';
+
+export const shellReferenceSchema = z.object({
+  client: z.enum(['openssh', 'builtin']),
+  target: z.object({
+    machine: z.string(),
+    host: z.string(),
+    port: z.number(),
+    user: z.string(),
+    identityFile: z.string().optional(),
+    hostKeys: z.array(z.string()),
+  }),
+  repo: repoRefSchema,
+  directory: z.string(),
+  version: z.string(),
+  actor: z.string(),
+  tty: z.boolean(),
+  launcher: z.string().default(AGENT_PLACE.launcher),
+});
+
+export type ShellReference = z.input<typeof shellReferenceSchema>;
+
+export interface RemoteShellDeps {
+  transport(client: ShellReference['client']): Promise<SshTransport>;
+  stdin: Readable;
+  stdout: Writable;
+  stderr: Writable;
+  /** The process itself: rsync ends its remote shell by signal. */
+  signals: Pick<NodeJS.EventEmitter, 'on' | 'off'>;
+}
+
+/** USR1 is what rsync sends; unhandled it would make Node open its debugger. */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1'];
+
+/** Our own failure, for a caller that sees rsync's exit code only. */
+const OWN_FAILURE = 255;
+
+/** `args`: the reference file, the host name that rsync was given, and the words of the far command. Returns the exit code to end with. */
+export async function runRemoteShell(args: readonly string[], deps: RemoteShellDeps): Promise<number> {
+  const [file = '', , ...argv] = args;
+  const controller = new AbortController();
+  const abort = () => controller.abort();
+  for (const signal of SIGNALS) deps.signals.on(signal, abort);
+  try {
+    const reference = shellReferenceSchema.parse(JSON.parse(await readFile(file, 'utf8')));
+    return await join(reference, argv, deps, controller.signal);
+  } catch (error) {
+    await writeFile(errorFile(file), JSON.stringify(toWireError(error)), { mode: 0o600 });
+    return OWN_FAILURE;
+  } finally {
+    for (const signal of SIGNALS) deps.signals.off(signal, abort);
+    deps.stdin.destroy();
+  }
+}
+
+/** Why the remote shell failed, if it was its failure. */
+export async function readShellError(referenceFile: string): Promise<RdcError | undefined> {
+  try {
+    const wire = wireErrorSchema.parse(JSON.parse(await readFile(errorFile(referenceFile), 'utf8')));
+    return fromWireError(wire as WireError);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+function errorFile(referenceFile: string): string {
+  return `${referenceFile}.error`;
+}
+
+async function join(
+  reference: z.output<typeof shellReferenceSchema>,
+  argv: string[],
+  deps: RemoteShellDeps,
+  signal: AbortSignal,
+): Promise<number> {
+  const { target: plain, repo, directory, tty, launcher } = reference;
+  const { identityFile, ...rest } = plain;
+  const target = identityFile === undefined ? rest : { ...rest, identityFile };
+  const transport = await deps.transport(reference.client);
+  const session = transport.open(target, elevate(target, [launcher, 'connect']), { tty, signal });
+  const stream = { kind: 'rsync', repo, argv, directory } as const;
+  const timeoutMs = tty ? 300_000 : 60_000;
+  const options = { target, right: 'connect', launcher, timeoutMs } as const;
+  const hello = await exchangeHello(session, clientHello(reference, { type: 'stream', stream }), options);
+  try {
+    if (hello.error !== undefined) throw fromWireError(hello.error as WireError);
+    if (hello.protocol !== PROTOCOL_VERSION) throw otherProtocol(target.machine, hello.version);
+    deps.stdin.pipe(session.stdin);
+    session.stdout.pipe(deps.stdout, { end: false });
+    const [{ exitCode }] = await Promise.all([session.ended, finished(session.stdout, { writable: false })]);
+    deps.stderr.write(session.stderrText());
+    return exitCode;
+  } finally {
+    session.close();
+  }
+}
+
+function otherProtocol(machine: string, version: string): RdcError {
+  return new RdcError('AGENT_MISMATCH', `the agent on machine "${machine}" (${version}) is not of this rdc's kind`, {
+    hint: `rdc machine status ${machine}`,
+  });
+}

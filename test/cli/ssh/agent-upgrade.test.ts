@@ -1,0 +1,105 @@
+// An agent that is there already: used, replaced or refused, on a real sshd.
+import { copyFileSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
+import { connectAgent } from '../../../src/cli/ssh/agent-connect.ts';
+import { installAgent } from '../../../src/cli/ssh/agent-install.ts';
+import { fakeAgent } from './fake-agent-bundle.ts';
+import { emptyInstallation, type Installation } from './installation.ts';
+import { startSshd, type TestSshd } from './sshd.ts';
+
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+let sshd: TestSshd;
+let at: Installation;
+beforeAll(async () => {
+  sshd = await startSshd('MaxSessions 1');
+});
+afterAll(() => sshd.stop());
+beforeEach(() => {
+  at = emptyInstallation(sshd);
+});
+afterEach(() => at.remove());
+
+test('an older agent is replaced through its own door; the old one stays for roll-back', async () => {
+  const old = await fakeAgent('0.1.0', { launcher: at.launcher });
+  await (await installAgent(at.access(old))).close();
+  at.events.length = 0;
+  const bundle = await fakeAgent('0.2.0', { launcher: at.launcher });
+  const client = await connectAgent(at.access(bundle));
+  expect(client.hello).toMatchObject({ version: '0.2.0', bundle: bundle.sha256 });
+  await client.close();
+  expect(at.steps()).toEqual(['replacing the agent on "prod-1" (0.1.0 -> 0.2.0)']);
+  expect(readlinkSync(join(at.libDir, 'previous'))).toBe(`versions/0.1.0-${old.sha256.slice(0, 8)}`);
+  expect(readFileSync(join(at.libDir, 'units'), 'utf8')).toBe('0.1.0\n0.2.0\n');
+});
+
+test('another build of the same version is replaced', async () => {
+  await (await installAgent(at.access(await fakeAgent('0.1.0', { launcher: at.launcher })))).close();
+  const bundle = await fakeAgent('0.1.0', { launcher: at.launcher, busy: true });
+  const client = await connectAgent(at.access(bundle));
+  expect(client.hello.bundle).toBe(bundle.sha256);
+  await client.close();
+  expect(at.steps().at(-1)).toBe('replacing the agent on "prod-1" (0.1.0, another build)');
+});
+
+test('while runs go on under the old agent, it serves the new rdc', async () => {
+  const old = await fakeAgent('0.1.0', { launcher: at.launcher, busy: true });
+  await (await installAgent(at.access(old))).close();
+  // Stands for a daemon that goes on: whatever `current` points to, the old bundle answers.
+  const bundlePath = join(at.libDir, readlinkSync(join(at.libDir, 'current')), 'renet.mjs');
+  const answering = `${at.prefix}/answering.mjs`;
+  copyFileSync(bundlePath, answering);
+  writeFileSync(at.launcher, `#!/bin/sh\nexec ${process.execPath} ${answering} "$@"\n`);
+  const bundle = await fakeAgent('0.2.0', { launcher: at.launcher });
+  const client = await connectAgent(at.access(bundle));
+  expect(client.hello.version).toBe('0.1.0');
+  expect(at.steps().at(-1)).toBe('the new agent on "prod-1" takes over when its runs have ended');
+  expect(readlinkSync(join(at.libDir, 'current'))).toContain('0.2.0');
+  await client.close();
+});
+
+test.each(['selftest', 'units'] as const)('an upgrade whose %s fails leaves the old agent at work', async (fails) => {
+  const old = await fakeAgent('0.1.0', { launcher: at.launcher });
+  await (await installAgent(at.access(old))).close();
+  const bundle = await fakeAgent('0.2.0', { launcher: at.launcher, fails });
+  await expect(connectAgent(at.access(bundle))).rejects.toMatchObject({ message: expect.stringContaining('failed') });
+  const client = await connectAgent(at.access(old));
+  expect(client.hello.version).toBe('0.1.0');
+  await client.close();
+  expect(readdirSync(at.libDir).sort()).toEqual(['current', 'units', 'versions']);
+});
+
+test('an upgrade that breaks off changes nothing', async () => {
+  const old = await fakeAgent('0.1.0', { launcher: at.launcher });
+  await (await installAgent(at.access(old))).close();
+  const bundle = await fakeAgent('0.2.0', { launcher: at.launcher });
+  const short = { ...bundle, sha256: '1'.repeat(64) };
+  await expect(connectAgent(at.access(short))).rejects.toMatchObject({
+    message: 'the uploaded agent does not match its checksum',
+  });
+  expect(readlinkSync(join(at.libDir, 'current'))).toContain('0.1.0');
+});
+
+test('a newer agent of the same protocol is used as it is, by commands and by setup', async () => {
+  const newer = await fakeAgent('0.3.0', { launcher: at.launcher });
+  await (await installAgent(at.access(newer))).close();
+  at.events.length = 0;
+  const mine = await fakeAgent('0.2.0', { launcher: at.launcher });
+  for (const open of [connectAgent, installAgent]) {
+    const client = await open(at.access(mine));
+    expect(client.hello.version).toBe('0.3.0');
+    await client.close();
+  }
+  expect(at.events).toEqual([]);
+});
+
+test('a newer agent of another protocol is a mismatch that names both', async () => {
+  const newer = await fakeAgent('0.3.0', { launcher: at.launcher, protocol: 2 });
+  const mine = await fakeAgent('0.2.0', { launcher: at.launcher });
+  await installAgent(at.access(newer)).then((client) => client.close());
+  await expect(connectAgent(at.access(mine))).rejects.toMatchObject({
+    code: 'AGENT_MISMATCH',
+    message: 'the agent on machine "prod-1" (0.3.0) is newer than this rdc (0.2.0)',
+    hint: 'update rdc to 0.3.0 or later',
+  });
+});

@@ -1,0 +1,310 @@
+// A model of one machine with the agent's contract on top: it keeps repositories and what opens them, and answers as the
+// agent would. Tests look at its state and at what a person sees, never at how often something was called.
+import type { AgentClient, Follower, TypedRunResult } from '../../src/cli/agent-client.ts';
+import { RdcError, toWireError } from '../../src/protocol/errors.ts';
+import type { RunEvent } from '../../src/protocol/events.ts';
+import type { Guid, RepoName, RunId } from '../../src/protocol/ids.ts';
+import {
+  OPERATIONS,
+  type OperationName,
+  type OutputOf,
+  type QueryOperation,
+  type RepoSummary,
+  type RequestOf,
+  type RunOperation,
+  type RunOptions,
+  type RunResult,
+} from '../../src/protocol/operations.ts';
+import { revealForWire, Secret } from '../../src/protocol/secret.ts';
+
+export interface FakeRepo {
+  name: RepoName;
+  guid: Guid;
+  networkId: number;
+  state: RepoSummary['state'];
+  sizeBytes: number;
+  /** What opens it: slot 0, and during a rotation another one. */
+  keys: string[];
+}
+
+type Input = Record<string, unknown>;
+
+export class FakeMachine {
+  setUp = true;
+  fit = true;
+  readonly repos: FakeRepo[] = [];
+  /** Functions that fail in `up` and `down` without stopping the pass. */
+  failing: string[] = [];
+  /** What a request that is about to be answered does first: throw, or never come back. */
+  before: (operation: OperationName, input: Input) => void | Promise<void> = () => undefined;
+  /** After the work of a run and before its answer. */
+  after: (operation: OperationName) => void | Promise<void> = () => undefined;
+  readonly runs = new Map<RunId, { operation: string; events: RunEvent[]; result: RunResult }>();
+  #nextRun = 1;
+  #nextNetworkId = 2816;
+  settings: Input = {};
+
+  add(name: string, key: string, state: FakeRepo['state'] = 'closed'): FakeRepo {
+    const guid = `00000000-0000-4000-8000-${String(this.repos.length + 1).padStart(12, '0')}` as Guid;
+    const repo = this.#make({ name, guid, sizeBytes: 1024 ** 3, credential: key });
+    repo.state = state;
+    return repo;
+  }
+
+  connect(): AgentClient {
+    return new FakeClient(this);
+  }
+
+  async answer(operation: QueryOperation, input: Input): Promise<unknown> {
+    await this.before(operation, input);
+    switch (operation) {
+      case 'machine.preflight': {
+        const status = this.fit ? 'ok' : 'failed';
+        return {
+          checks: [{ id: 'kernel', title: 'kernel', status, found: '6.12.1', fix: 'install a newer one' }],
+          fit: this.fit,
+        };
+      }
+      case 'machine.status':
+        return {
+          ...{ hostname: 'server', os: 'Debian GNU/Linux 13', kernel: '6.12.1', uptimeSeconds: 3700 },
+          agent: { version: '0.1.0', pid: 42, residentBytes: 60 * 1024 ** 2, node: '20.19.0' },
+          datastore: {
+            path: '/mnt/rediacc',
+            filesystem: 'ext4',
+            totalBytes: 100 * 1024 ** 3,
+            freeBytes: 50 * 1024 ** 3,
+          },
+          ...{ registryMirrors: [], repositories: this.repos.map(summary) },
+        };
+      case 'repo.list':
+        return { repositories: this.repos.map(summary) };
+      case 'repo.status':
+        return status(this.find(input.repo));
+      case 'repo.verify-credential': {
+        const { name, guid, keys } = this.find(input.repo);
+        return { name, guid, opens: keys.includes(String(input.credential)) };
+      }
+      case 'run.list':
+        return {
+          runs: [...this.runs].map(([run, { operation: what, result }]) => ({
+            run,
+            operation: what,
+            actor: 'anna@desk',
+            startedAt: 1_700_000_000_000,
+            endedAt: 1_700_000_004_200,
+            outcome: result.outcome,
+          })),
+        };
+    }
+  }
+
+  async start(
+    operation: RunOperation,
+    input: Input,
+    options: Partial<RunOptions>,
+    follower: Follower,
+  ): Promise<RunResult> {
+    await this.before(operation, input);
+    if (operation !== 'machine.setup' && operation !== 'repo.create') this.find(input.repo);
+    const run = `0123456789ab-${String(this.#nextRun++).padStart(8, '0')}` as RunId;
+    follower.onStarted?.(run);
+    const events: RunEvent[] = [];
+    const report = (event: RunEvent) => {
+      events.push(event);
+      follower.onEvent?.({ run, seq: events.length, at: 1_700_000_000_000 + events.length * 1000, event });
+    };
+    const result = await this.#perform(run, operation, input, { dryRun: options.dryRun === true, report });
+    this.runs.set(run, { operation, events, result });
+    await this.after(operation);
+    return result;
+  }
+
+  async #perform(
+    run: RunId,
+    operation: RunOperation,
+    input: Input,
+    { dryRun, report }: { dryRun: boolean; report(event: RunEvent): void },
+  ): Promise<RunResult> {
+    const title = OPERATIONS[operation].summary;
+    if (dryRun) {
+      report({ kind: 'plan', steps: [{ id: 'x', title, expect: 'change', actions: ['do it'] }] });
+      return { run, outcome: 'planned', warnings: [] };
+    }
+    report({ kind: 'step', id: 'x', title, state: 'start' });
+    try {
+      const output = this.#work(operation, input, report);
+      report({ kind: 'step', id: 'x', title, state: 'done', ms: 412 });
+      const partial = 'failed' in output && output.failed.length > 0;
+      return { run, outcome: partial ? 'partial' : 'done', output, warnings: [] };
+    } catch (error) {
+      report({ kind: 'step', id: 'x', title, state: 'failed', ms: 412 });
+      return { run, outcome: 'failed', warnings: [], error: toWireError(error) };
+    }
+  }
+
+  #work(operation: RunOperation, input: Input, report: (event: RunEvent) => void) {
+    if (operation === 'machine.setup') {
+      this.settings = input;
+      this.setUp = true;
+      return { datastore: String(input.datastore), checks: [], changed: true };
+    }
+    if (operation === 'repo.create') return this.#create(input);
+    const repo = this.find(input.repo);
+    const { name, guid } = repo;
+    const before = repo.state;
+    switch (operation) {
+      case 'repo.mount':
+        this.#open(repo, input);
+        return { name, guid, state: repo.state, changed: before !== repo.state };
+      case 'repo.unmount':
+        repo.state = 'closed';
+        return { name, guid, state: repo.state, changed: before !== repo.state };
+      case 'repo.up': {
+        if (input.mount === false && repo.state === 'closed')
+          throw new RdcError('FAILED', `repository "${name}" is closed`);
+        this.#open(repo, input);
+        report({ kind: 'output', source: 'root up', stream: 'stdout', text: 'Starting services...' });
+        repo.state = 'up';
+        const services = [{ name: 'api', slot: 0, ip: '127.0.11.2', state: 'running', health: 'healthy' }];
+        return { name, guid, state: repo.state, changed: true, services, failed: this.#failed() };
+      }
+      case 'repo.down':
+        repo.state = input.unmount === true ? 'closed' : 'daemon';
+        return { name, guid, state: repo.state, changed: before !== repo.state, failed: this.#failed() };
+      case 'repo.delete':
+        this.repos.splice(this.repos.indexOf(repo), 1);
+        return { name, guid, changed: true };
+      case 'repo.rotate-credential':
+        if (!repo.keys.includes(String(input.credential))) throw new RdcError('WRONG_CREDENTIAL', 'wrong credential');
+        repo.keys = [String(input.newCredential)];
+        return { name, guid, changed: true };
+    }
+  }
+
+  #failed() {
+    return this.failing.map((where) => ({ where, reason: 'exit code 1' }));
+  }
+
+  #create(input: Input) {
+    const { name, guid } = input;
+    const same = this.repos.find((repo) => repo.guid === guid);
+    if (same === undefined && this.repos.some((repo) => repo.name === name)) {
+      throw new RdcError('ALREADY_EXISTS', `there is a repository "${name}" on this machine already`);
+    }
+    const { networkId } = same ?? this.#make(input);
+    return { name: String(name), guid: guid as Guid, networkId, state: 'closed' as const, changed: same === undefined };
+  }
+
+  #make({ name, guid, sizeBytes, credential }: Input): FakeRepo {
+    const repo: FakeRepo = {
+      name: name as RepoName,
+      guid: guid as Guid,
+      networkId: this.#nextNetworkId,
+      state: 'closed',
+      sizeBytes: Number(sizeBytes),
+      keys: [String(credential)],
+    };
+    this.#nextNetworkId += 64;
+    this.repos.push(repo);
+    return repo;
+  }
+
+  #open(repo: FakeRepo, { credential }: Input): void {
+    if (repo.state !== 'closed') return;
+    if (credential === undefined)
+      throw new RdcError('CREDENTIAL_MISSING', `repository "${repo.name}" is closed and no credential for it is known`);
+    if (!repo.keys.includes(String(credential)))
+      throw new RdcError('WRONG_CREDENTIAL', `the credential does not open repository "${repo.name}"`);
+    repo.state = 'mounted';
+  }
+
+  find(ref: unknown): FakeRepo {
+    const repo = this.repos.find(({ guid }) => guid === ref) ?? this.repos.find(({ name }) => name === ref);
+    if (repo === undefined) throw new RdcError('NOT_FOUND', `there is no repository "${String(ref)}" on this machine`);
+    return repo;
+  }
+}
+
+class FakeClient implements AgentClient {
+  readonly hello = { renet: 1 as const, protocol: 1, version: '0.1.0', bundle: '', setUp: true };
+  readonly #machine: FakeMachine;
+
+  constructor(machine: FakeMachine) {
+    this.#machine = machine;
+  }
+
+  /** What crosses the wire is plain text; answers pass the same schemas as in life. */
+  async call<K extends QueryOperation>(operation: K, input: RequestOf<K>): Promise<OutputOf<K>> {
+    return OPERATIONS[operation].output.parse(
+      await this.#machine.answer(operation, wire(operation, input)),
+    ) as OutputOf<K>;
+  }
+
+  async run<K extends RunOperation>(
+    operation: K,
+    input: RequestOf<K>,
+    options: Partial<RunOptions>,
+    follower: Follower,
+  ): Promise<TypedRunResult<K>> {
+    const { output, ...result } = await this.#machine.start(operation, wire(operation, input), options, follower);
+    return output === undefined
+      ? result
+      : { ...result, output: OPERATIONS[operation].output.parse(output) as OutputOf<K> };
+  }
+
+  async follow(run: RunId, after: number, follower: Follower): Promise<RunResult> {
+    const known = this.#machine.runs.get(run);
+    if (known === undefined)
+      throw new RdcError('NOT_FOUND', `there is no run ${run} on this machine`, { hint: 'rdc run list' });
+    for (const [index, event] of known.events.entries()) {
+      if (index >= after)
+        follower.onEvent?.({ run, seq: index + 1, at: 1_700_000_000_000 + (index + 1) * 1000, event });
+    }
+    return known.result;
+  }
+
+  async cancel(run: RunId): Promise<void> {
+    const known = this.#machine.runs.get(run);
+    if (known?.result.outcome === 'running') known.result = { ...known.result, outcome: 'cancelled' };
+  }
+
+  async close(): Promise<void> {
+    await Promise.resolve();
+  }
+}
+
+function wire(operation: OperationName, input: unknown): Input {
+  const parsed = OPERATIONS[operation].input.parse(revealForWire(input)) as Input;
+  return Object.fromEntries(
+    Object.entries(parsed).map(([key, value]) => [key, value instanceof Secret ? value.reveal() : value]),
+  );
+}
+
+function summary({ name, guid, networkId, state, sizeBytes }: FakeRepo) {
+  return {
+    name,
+    guid,
+    networkId,
+    subnet: '127.0.11.0/26',
+    state,
+    sizeBytes,
+    allocatedBytes: 20 * 1024 ** 2,
+    autostart: false,
+  };
+}
+
+function status(repo: FakeRepo) {
+  const { guid, state, networkId } = repo;
+  const open = state !== 'closed';
+  return {
+    ...summary(repo),
+    mountPoint: `/mnt/rediacc/repos/${guid}`,
+    image: `/mnt/rediacc/repositories/${guid}`,
+    dockerSocket: `/run/rediacc/docker-${networkId}.sock`,
+    volume: open
+      ? { mapping: `/dev/mapper/rediacc-${guid}`, mounted: true, usedBytes: 1024 ** 2, freeBytes: 1024 ** 3 }
+      : { mounted: false },
+    ...{ units: {}, services: [] },
+  };
+}
