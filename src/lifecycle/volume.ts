@@ -160,8 +160,8 @@ export function closeVolumeSteps(target: RepoTarget): Step<RepoFacts>[] {
     },
     {
       id: 'volume.close',
-      title: 'prove the volume closed',
-      already: 'no mapping, no mount and no loop device is left',
+      title: 'close what was left open',
+      already: 'no mapping and no mount is left',
       guard: (facts) => {
         const foreign = facts.mappings.find((mapping) => mapping.name !== paths.mapping);
         if (foreign === undefined) return;
@@ -173,8 +173,17 @@ export function closeVolumeSteps(target: RepoTarget): Step<RepoFacts>[] {
           },
         );
       },
+      isDone: (facts) => !facts.mounted && facts.mapping === undefined,
+      actions: left,
+      settleMs: 5000,
+    },
+    {
+      id: 'volume.detach',
+      title: 'detach the image',
+      already: 'no mapping, no mount and no loop device is left',
       isDone: isClosed,
-      actions: (facts) => [...left(facts), ...facts.loops.map((loop) => run(detachLoop(loop.device)))],
+      // It may detach itself at any moment (autoclear): only what is seen afterwards counts.
+      actions: (facts) => facts.loops.map((loop) => run({ ...detachLoop(loop.device), allow: [1] })),
       settleMs: 5000,
     },
   ];
