@@ -62,6 +62,8 @@ function isHarmless(option: string): boolean {
     const [name = '', value] = option.split('=', 2);
     return LONG_OPTIONS.has(name) && (value === undefined || isHarmlessValue(name, value));
   }
+  // --modify-window travels under its short name.
+  if (/^-@-?\d+$/.test(option)) return true;
   // Letters up to "e" are options, what follows it are capabilities. "s" would send the real arguments in the stream,
   // past this check.
   const letters = /^-([A-Za-z]+?)(?:e[\d.]*[A-Za-z]*)?$/.exec(option)?.[1];
