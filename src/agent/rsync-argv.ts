@@ -53,7 +53,11 @@ export function parseRsyncArgv(argv: readonly string[]): RsyncServer {
   const dot = words.indexOf('.');
   if (dot < 0 || dot !== words.length - 2) throw refuse(words.slice(dot).join(' '));
   const options = words.slice(0, dot);
-  for (const option of options) if (!isHarmless(option)) throw refuse(option);
+  for (const [index, option] of options.entries()) {
+    // rsync sends the value of this one as a word of its own.
+    const isValue = options[index - 1] === '--partial-dir';
+    if (!(isValue ? isHarmlessValue('--partial-dir', option) : isHarmless(option))) throw refuse(option);
+  }
   return { sender, options };
 }
 
