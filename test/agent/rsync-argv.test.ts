@@ -8,6 +8,7 @@ const UPLOAD = [
   '-lHtpre.iLsfxCIvu',
   '-@-1',
   '--delete-delay',
+  '--info=STATS2',
   '--partial-dir',
   '.rsync-partial',
   '.',
