@@ -1,109 +1,144 @@
-// One run on disk: request.json (never a secret: a Secret writes itself as "[secret]"), events.jsonl, result.json.
-// Events are numbered from 1 without gaps in the order they were reported; a follower reads them from the file, so a
-// slow one costs no memory, and is woken when there is more.
-import { EventEmitter, once } from 'node:events';
-import { createWriteStream, type WriteStream } from 'node:fs';
-import { type FileHandle, mkdir, open, readFile, rename, writeFile } from 'node:fs/promises';
-import { type JournalEvent, journalEventSchema, type RunEvent } from '../protocol/events.ts';
+// Where a run's events are kept: numbered from 1 without gaps, in the order in which they were reported. On disk, so
+// that they outlive the daemon and a follower needs no memory; in memory for what must leave no trace.
+import { ftruncateSync, writeSync } from 'node:fs';
+import { mkdir, open } from 'node:fs/promises';
+import type { JournalEvent, RunEvent } from '../protocol/events.ts';
 import type { RunId } from '../protocol/ids.ts';
-import { type RunResult, runResultSchema } from '../protocol/operations.ts';
-
-export interface RunRequest {
-  run: RunId;
-  operation: string;
-  /** Name of the repository, where the run has one. */
-  repo?: string;
-  actor: string;
-  startedAt: number;
-  input: unknown;
-  /** Whose run it is: a daemon that is gone leaves its runs interrupted. */
-  daemon: { pid: number; bootId: string };
-}
+import { formatSize } from '../protocol/size.ts';
+import { MOST_LOG_BYTES, splitEvent } from './event-limits.ts';
+import { type EventReader, openEventReader } from './event-reader.ts';
+import { EVENTS_FILE } from './run-files.ts';
 
 export interface Journal {
+  /** Never throws: an event that cannot be kept is counted and told about as soon as something can be written again. */
   append(event: RunEvent): void;
-  /** Waits until everything is on disk, then writes the result; nothing can be appended after it. */
-  finish(result: RunResult): Promise<void>;
-  readonly seq: number;
-  /** "event" after an append reached the file, "end" after the result did. */
-  readonly wakeups: EventEmitter;
+  /** Afterwards everything is on the disk and nothing can be appended. */
+  close(): Promise<void>;
+  /** Starts behind the event `after`. */
+  reader(after: number): Promise<EventReader>;
 }
 
-export async function createJournal(directory: string, request: RunRequest): Promise<Journal> {
+export interface JournalSettings {
+  run: RunId;
+  /** Called when a reader finds more than before. */
+  onMore(): void;
+  /** A problem with the log itself, for the log of the daemon. */
+  onTrouble(message: string): void;
+  mostBytes?: number;
+  /** write(2) from `start` on; how many bytes it took. Tests let it fail. */
+  write?(fd: number, bytes: Buffer, start: number): number;
+}
+
+/** Written at once when this much has come in one turn of the event loop. */
+const FLUSH_BYTES = 256 * 1024;
+
+/** Throws when the directory cannot be made or written. */
+export async function openJournal(directory: string, settings: JournalSettings): Promise<Journal> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  await writeFile(`${directory}/request.json`, `${JSON.stringify(request)}\n`, { mode: 0o600 });
-  const stream = createWriteStream(`${directory}/events.jsonl`, { flags: 'a', mode: 0o600 });
-  await once(stream, 'open');
-  const wakeups = new EventEmitter().setMaxListeners(0);
-  let seq = 0;
+  const file = await open(`${directory}/${EVENTS_FILE}`, 'a', 0o600);
+  const log = new LogFile(file.fd, settings);
   return {
-    wakeups,
-    get seq() {
-      return seq;
+    append: (event) => log.append(event),
+    async close() {
+      log.flush();
+      await file.sync().catch((error: unknown) => log.tell(error));
+      await file.close();
     },
-    append(event) {
-      seq += 1;
-      const line: JournalEvent = { run: request.run, seq, at: Date.now(), event };
-      stream.write(`${JSON.stringify(line)}\n`, () => wakeups.emit('event'));
-    },
-    async finish(result) {
-      await endStream(stream);
-      await writeResult(directory, result);
-      wakeups.emit('end');
-    },
+    reader: (after) => openEventReader(directory, after),
   };
 }
 
-function endStream(stream: WriteStream): Promise<void> {
-  return new Promise((resolve, reject) => {
-    stream.once('error', reject);
-    stream.end(() => resolve());
-  });
+interface Pending {
+  at: number;
+  event: RunEvent;
+  /** Roughly, before it is numbered and written out. */
+  bytes: number;
 }
 
-export async function writeResult(directory: string, result: RunResult): Promise<void> {
-  await writeFile(`${directory}/result.json.tmp`, `${JSON.stringify(result)}\n`, { mode: 0o600 });
-  await rename(`${directory}/result.json.tmp`, `${directory}/result.json`);
-}
+/**
+ * Writes in batches, one a turn of the event loop, and blocks while it does: so the pipe of whoever talks faster than
+ * the disk can write fills up, and not our memory.
+ */
+class LogFile {
+  readonly #fd: number;
+  readonly #settings: JournalSettings;
+  #pending: Pending[] = [];
+  #pendingBytes = 0;
+  #timer: NodeJS.Immediate | undefined;
+  #seq = 0;
+  #position = 0;
+  #lost = 0;
+  #isFull = false;
 
-export async function readResult(directory: string): Promise<RunResult | undefined> {
-  const text = await readIfThere(`${directory}/result.json`);
-  return text === undefined ? undefined : runResultSchema.parse(JSON.parse(text));
-}
+  constructor(fd: number, settings: JournalSettings) {
+    this.#fd = fd;
+    this.#settings = settings;
+  }
 
-export async function readRequest(directory: string): Promise<RunRequest | undefined> {
-  const text = await readIfThere(`${directory}/request.json`);
-  return text === undefined ? undefined : (JSON.parse(text) as RunRequest);
-}
+  append(event: RunEvent): void {
+    const most = this.#settings.mostBytes ?? MOST_LOG_BYTES;
+    const isFull = this.#position + this.#pendingBytes > most;
+    if (isFull && !this.#isFull) {
+      this.#isFull = true;
+      this.#add({
+        kind: 'warning',
+        message: `this run has said more than ${formatSize(most)}: further output is not kept`,
+      });
+    }
+    if (isFull && (event.kind === 'output' || event.kind === 'progress')) return;
+    for (const part of splitEvent(event)) this.#add(part);
+  }
 
-/** Reads the whole lines of a growing events.jsonl from where it stopped last time. */
-export async function openEventReader(
-  directory: string,
-): Promise<{ next(): Promise<JournalEvent[]>; close(): Promise<void> }> {
-  const file: FileHandle = await open(`${directory}/events.jsonl`, 'r');
-  const chunk = Buffer.alloc(256 * 1024);
-  let position = 0;
-  let rest = Buffer.alloc(0);
-  return {
-    async next() {
-      const { bytesRead } = await file.read(chunk, 0, chunk.length, position);
-      position += bytesRead;
-      const text = Buffer.concat([rest, chunk.subarray(0, bytesRead)]);
-      const end = text.lastIndexOf(0x0a);
-      rest = text.subarray(end + 1);
-      if (end < 0) return [];
-      const lines = text.subarray(0, end).toString('utf8').split('\n');
-      return lines.map((line) => journalEventSchema.parse(JSON.parse(line)));
-    },
-    close: () => file.close(),
-  };
-}
+  flush(): void {
+    clearImmediate(this.#timer);
+    this.#timer = undefined;
+    const batch = this.#pending;
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    if (batch.length > 0) this.#write(this.#lost === 0 ? batch : [this.#lossOf(batch), ...batch], batch.length);
+  }
 
-async function readIfThere(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw error;
+  tell(error: unknown): void {
+    const { run, onTrouble } = this.#settings;
+    onTrouble(`the log of run ${run} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+  }
+
+  #add(event: RunEvent): void {
+    const bytes = 100 + (event.kind === 'output' ? Buffer.byteLength(event.text) : 0);
+    this.#pending.push({ at: Date.now(), event, bytes });
+    this.#pendingBytes += bytes;
+    if (this.#pendingBytes > FLUSH_BYTES) this.flush();
+    else this.#timer ??= setImmediate(() => this.flush());
+  }
+
+  /** All or nothing, so that the numbers have no gap and no line is torn. */
+  #write(batch: readonly Pending[], counted: number): void {
+    const { run, onMore, write = writeSync } = this.#settings;
+    const lines = batch.map(({ at, event }, index): JournalEvent => ({ run, seq: this.#seq + index + 1, at, event }));
+    const bytes = Buffer.from(lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+    try {
+      for (let done = 0; done < bytes.length; ) done += write(this.#fd, bytes, done);
+      this.#seq += batch.length;
+      this.#position += bytes.length;
+      this.#lost = 0;
+    } catch (error) {
+      this.#lost += counted;
+      this.#takeBack(error);
+    }
+    onMore();
+  }
+
+  #takeBack(reason: unknown): void {
+    this.tell(reason);
+    try {
+      ftruncateSync(this.#fd, this.#position);
+    } catch (error) {
+      this.tell(error);
+    }
+  }
+
+  #lossOf([first]: readonly Pending[]): Pending {
+    const message = `${this.#lost} lines of this run could not be kept: the disk of the server did not take them`;
+    return { at: first?.at ?? Date.now(), event: { kind: 'warning', message }, bytes: 100 };
   }
 }

@@ -1,23 +1,15 @@
-// Kernel locks that end with their holder: flock(2) held by a child of ours whose stdin is a pipe from us. Whatever
-// ends this process, the pipe closes, the child ends, the lock is free. No marker has to be cleared by hand.
+// Kernel locks that end with their holder: flock(2) held by a child of ours whose stdin is a pipe from us. Whatever ends
+// this process, the pipe closes, the child ends, the lock is free. No marker has to be cleared by hand, and a second
+// daemon (during an upgrade) is kept out as well as a second run of this one.
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { z } from 'zod';
+import { mkdir } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { RdcError } from '../protocol/errors.ts';
-import { runIdSchema } from '../protocol/ids.ts';
+import { type LockOwner, lockOwners, removeLabel, writeLabel } from './lock-owner.ts';
+import { cancellation, SEARCH_PATH } from './run-command.ts';
 
+/** flock(1)'s exit code for "somebody else holds it"; its own errors are sysexits(3) codes from 64 on. */
 const CONFLICT = 11;
-
-export const lockOwnerSchema = z.object({
-  run: runIdSchema,
-  /** "repo up" */
-  operation: z.string(),
-  /** anna@laptop */
-  actor: z.string(),
-  /** Milliseconds since the epoch. */
-  since: z.number(),
-});
-export type LockOwner = z.infer<typeof lockOwnerSchema>;
 
 export interface LockRequest {
   directory: string;
@@ -25,100 +17,135 @@ export interface LockRequest {
   key: string;
   /** How messages call what is locked: `"shop"` or "the machine". */
   subject: string;
-  owner: LockOwner;
-  /** 0: refuse at once. */
+  owner: Omit<LockOwner, 'since'>;
+  /** true: held together with other shared holders, never with an exclusive one. */
+  shared?: boolean;
+  /** 0: refuse at once. Otherwise it is taken as soon as it is free. */
   waitMs: number;
   signal?: AbortSignal;
 }
 
 export interface HeldLock {
   release(): Promise<void>;
+  /** Called when the holder was killed by somebody and the lock is gone; not after a release. */
+  onLost(listener: () => void): void;
 }
 
 /** Throws BUSY naming who holds it, since when and how to follow; CANCELLED when the signal comes first. */
 export async function acquireLock(request: LockRequest): Promise<HeldLock> {
-  const { directory, key, owner, waitMs } = request;
+  const { directory, key, owner } = request;
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  const file = `${directory}/${key}.lock`;
-  const ownerFile = `${directory}/${key}.json`;
-  const patience = waitMs === 0 ? ['--nonblock'] : ['--timeout', String(Math.ceil(waitMs / 1000))];
-  const holder = spawn(
-    'flock',
-    [...patience, '--conflict-exit-code', String(CONFLICT), file, 'sh', '-c', 'echo held; exec cat'],
-    {
-      stdio: 'pipe',
-      // Not in our process group: a Ctrl-C in a terminal is ours to handle.
-      detached: true,
-      env: { PATH: '/usr/bin:/bin' },
-    },
-  );
-  if (!(await isHeld(holder, request.signal))) throw await busy(request, ownerFile);
-  await writeFile(ownerFile, JSON.stringify(owner), { mode: 0o600 });
+  const holder = startHolder(request);
+  const pid = await untilHeld(holder, request.signal);
+  if (pid === undefined) throw await busy(request);
+  const lost = watchHolder(holder);
+  try {
+    await writeLabel(directory, key, { ...owner, since: Date.now() }, pid);
+  } catch (error) {
+    await endHolder(holder);
+    throw error;
+  }
   return {
     async release() {
-      await rm(ownerFile, { force: true });
-      const ended = new Promise((resolve) => holder.once('close', resolve));
-      holder.stdin.end();
-      await ended;
+      lost.ignore();
+      await removeLabel(directory, key, pid).finally(() => endHolder(holder));
     },
+    onLost: lost.listen,
   };
 }
 
-/** Who holds a lock now, as far as the owner's record tells. */
-export async function lockOwner(directory: string, key: string): Promise<LockOwner | undefined> {
-  return readOwner(`${directory}/${key}.json`);
+/** flock(1) becomes `cat`, which echoes our first byte once it runs: then the lock is held. */
+function startHolder({ directory, key, shared, waitMs }: LockRequest): ChildProcessWithoutNullStreams {
+  const patience = waitMs === 0 ? ['--nonblock'] : ['--timeout', (waitMs / 1000).toFixed(3)];
+  const kind = shared === true ? '--shared' : '--exclusive';
+  const options = [kind, ...patience, '--conflict-exit-code', String(CONFLICT), '--no-fork'];
+  const holder = spawn('flock', [...options, `${directory}/${key}.lock`, 'cat'], {
+    stdio: 'pipe',
+    // Not in our process group: what is sent to that is not meant for the lock.
+    detached: true,
+    env: { PATH: SEARCH_PATH },
+  });
+  // It may end before it reads; its exit code tells more.
+  holder.stdin.on('error', () => undefined);
+  holder.stdin.write('?');
+  return holder;
 }
 
-function isHeld(holder: ChildProcessWithoutNullStreams, signal: AbortSignal | undefined): Promise<boolean> {
+/** Its pid once it holds the lock; undefined when somebody else does. */
+function untilHeld(
+  holder: ChildProcessWithoutNullStreams,
+  signal: AbortSignal | undefined,
+): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
     const onAbort = () => {
       holder.kill('SIGKILL');
-      reject(new RdcError('CANCELLED', 'the run was cancelled while it waited'));
+      reject(cancellation(signal));
     };
-    const settle = (value: boolean) => {
+    const settle = (pid: number | undefined) => {
       signal?.removeEventListener('abort', onAbort);
-      resolve(value);
+      resolve(pid);
     };
     if (signal?.aborted) return onAbort();
     signal?.addEventListener('abort', onAbort, { once: true });
-    holder.stdin.on('error', () => undefined);
-    holder.stdout.once('data', () => settle(true));
+    holder.stdout.once('data', () => settle(holder.pid));
     holder.once('error', (error) =>
       reject(new RdcError('TOOL_MISSING', 'the program "flock" is not on this machine', { cause: error })),
     );
     holder.once('close', (code) => {
-      if (code === CONFLICT) settle(false);
+      if (code === CONFLICT) settle(undefined);
       else reject(new RdcError('INTERNAL', `the lock could not be taken (flock ended with ${code ?? 'a signal'})`));
     });
   });
 }
 
-async function busy({ subject, waitMs }: LockRequest, ownerFile: string): Promise<RdcError> {
-  const owner = await readOwner(ownerFile);
-  const waited = waitMs === 0 ? '' : ` (waited ${Math.round(waitMs / 1000)} s)`;
-  if (owner === undefined) return new RdcError('BUSY', `${subject} is being changed by somebody else${waited}`);
-  const since = new Date(owner.since).toTimeString().slice(0, 5);
-  return new RdcError(
-    'BUSY',
-    `${subject} is being changed since ${since} by ${owner.actor} (${owner.operation}, run ${owner.run})${waited}`,
-    {
-      hint: `rdc run attach ${owner.run}`,
+function watchHolder(holder: ChildProcessWithoutNullStreams) {
+  let listener: () => void = () => undefined;
+  holder.once('close', () => listener());
+  return {
+    listen(onLost: () => void) {
+      listener = onLost;
+      if (holder.exitCode !== null || holder.signalCode !== null) onLost();
     },
-  );
+    ignore() {
+      listener = () => undefined;
+    },
+  };
 }
 
-async function readOwner(path: string): Promise<LockOwner | undefined> {
-  try {
-    return lockOwnerSchema.parse(JSON.parse(await readFile(path, 'utf8')));
-  } catch (error) {
-    // Absent or half written: the lock itself is the truth, this is only its label.
-    if (
-      error instanceof SyntaxError ||
-      error instanceof z.ZodError ||
-      (error instanceof Error && 'code' in error && error.code === 'ENOENT')
-    ) {
-      return undefined;
-    }
-    throw error;
+function endHolder(holder: ChildProcessWithoutNullStreams): Promise<void> {
+  return new Promise((resolve) => {
+    if (holder.exitCode !== null || holder.signalCode !== null) return resolve();
+    holder.once('close', () => resolve());
+    holder.stdin.end();
+  });
+}
+
+async function busy({ directory, key, subject, waitMs }: LockRequest): Promise<RdcError> {
+  const owner = await ownerSoon(directory, key);
+  const waited = waitMs === 0 ? '' : `; waited ${Math.round(waitMs / 1000)} s`;
+  if (owner === undefined) return new RdcError('BUSY', `${subject} is being changed by somebody else${waited}`);
+  const { run, operation, actor, since } = owner;
+  const how = run === undefined ? 'in use' : 'being changed';
+  const what = run === undefined ? operation : `${operation}, run ${run}`;
+  return new RdcError('BUSY', `${subject} is ${how} since ${clockTime(since)} by ${actor} (${what})${waited}`, {
+    hint: run === undefined ? 'wait for it with --wait' : `rdc run attach ${run}`,
+  });
+}
+
+/** Who came just before us has the lock a moment before its label. */
+async function ownerSoon(directory: string, key: string): Promise<LockOwner | undefined> {
+  for (let tries = 5; ; tries--) {
+    const [owner] = await lockOwners(directory, key);
+    if (owner !== undefined || tries === 0) return owner;
+    await sleep(50);
   }
+}
+
+/** "10:02", the server's clock; with the day where it was not today. */
+function clockTime(at: number): string {
+  const then = new Date(at);
+  const time = then.toTimeString().slice(0, 5);
+  if (then.toDateString() === new Date().toDateString()) return time;
+  const day = [then.getMonth() + 1, then.getDate()].map((part) => String(part).padStart(2, '0'));
+  return `${then.getFullYear()}-${day.join('-')} ${time}`;
 }

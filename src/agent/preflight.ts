@@ -29,7 +29,8 @@ export interface Preflight {
 
 export async function observePreflight(system: System, datastore: string): Promise<Preflight> {
   const host = await observeHost(system, datastore);
-  const services = await observeServices(system, [...HOST_DOCKER_UNITS, 'firewalld.service']);
+  const names = [...HOST_DOCKER_UNITS, 'firewalld.service'];
+  const services = host.pid1 === 'systemd' ? await observeServices(system, names) : {};
   return { host, services, firewall: await observeFirewall(system, host.programs, services) };
 }
 

@@ -7,16 +7,10 @@ import {
   StreamMessageReader,
   StreamMessageWriter,
 } from 'vscode-jsonrpc/node.js';
-import { RdcError, toWireError } from '../protocol/errors.ts';
+import { toWireError, type WireError } from '../protocol/errors.ts';
 import type { JournalEvent } from '../protocol/events.ts';
-import { runIdSchema } from '../protocol/ids.ts';
-import {
-  OPERATIONS,
-  type OperationName,
-  type QueryOperation,
-  type RunOperation,
-  runOptionsSchema,
-} from '../protocol/operations.ts';
+import { type RunId, runIdSchema } from '../protocol/ids.ts';
+import { type RunResult, runOptionsSchema } from '../protocol/operations.ts';
 import {
   callRequest,
   cancelRequest,
@@ -28,83 +22,94 @@ import {
   WIRE_ERROR,
 } from '../protocol/rpc.ts';
 import type { QueryContext } from './handlers.ts';
+import { parseInput, parseWith, queryNamed, runNamed } from './request.ts';
 import type { SessionDeps } from './session.ts';
 
 const HEARTBEAT_MS = 10_000;
 
-type RpcDeps = Pick<SessionDeps, 'runs' | 'queries' | 'createSystem'>;
+export type RpcDeps = Pick<SessionDeps, 'runs' | 'queries' | 'createSystem'>;
 
-export function serveRpc(socket: Duplex, actor: string, deps: RpcDeps): Promise<void> {
+/** Resolves when the other side has closed its half or is gone. */
+export async function serveRpc(socket: Duplex, actor: string, deps: RpcDeps): Promise<void> {
   const connection = createMessageConnection(new StreamMessageReader(socket), new StreamMessageWriter(socket));
-  const send = (event: JournalEvent) => connection.sendNotification(eventNotification, event);
+  const gone = new AbortController();
+  const conversation = new Conversation(connection, actor, deps, gone.signal);
+  connection.onRequest(callRequest, ({ operation, input }) => answered(() => conversation.call(operation, input)));
+  connection.onRequest(runRequest, (params) => answered(() => conversation.run(params)));
+  connection.onRequest(followRequest, ({ run, after }) => answered(() => conversation.follow(checkedRun(run), after)));
+  connection.onRequest(cancelRequest, ({ run }) => answered(() => conversation.cancel(checkedRun(run))));
+  await untilClosed(connection, socket);
+  gone.abort();
+}
 
-  connection.onRequest(callRequest, ({ operation, input }) => answered(() => call(operation, input, deps)));
-  connection.onRequest(runRequest, ({ operation, input, options }) =>
-    answered(async () => {
-      const name = knownOperation(operation, true) as RunOperation;
-      const request = {
-        operation: name,
-        input: parseInput(name, input),
-        options: runOptionsSchema.parse(options),
-        actor,
-      };
-      const run = await deps.runs.start(request);
-      await connection.sendNotification(startedNotification, { run, operation });
-      return deps.runs.follow(run, 0, send);
-    }),
-  );
-  connection.onRequest(followRequest, ({ run, after }) =>
-    answered(() => deps.runs.follow(runIdSchema.parse(run), after, send)),
-  );
-  connection.onRequest(cancelRequest, ({ run }) =>
-    answered(async () => ({ noted: await deps.runs.cancel(runIdSchema.parse(run)) })),
-  );
-  return untilClosed(connection, socket);
+class Conversation {
+  readonly #connection: MessageConnection;
+  readonly #actor: string;
+  readonly #deps: RpcDeps;
+  readonly #gone: AbortSignal;
+
+  constructor(connection: MessageConnection, actor: string, deps: RpcDeps, gone: AbortSignal) {
+    this.#connection = connection;
+    this.#actor = actor;
+    this.#deps = deps;
+    this.#gone = gone;
+  }
+
+  async call(operation: string, input: unknown): Promise<unknown> {
+    const name = queryNamed(operation);
+    // Input and handler belong to the same operation.
+    const handler = this.#deps.queries[name] as (input: unknown, context: QueryContext) => Promise<unknown>;
+    return handler(parseInput(name, input), { system: this.#deps.createSystem(this.#gone) });
+  }
+
+  async run(params: { operation: string; input: unknown; options: unknown }): Promise<RunResult> {
+    const operation = runNamed(params.operation);
+    const run = await this.#deps.runs.start({
+      operation,
+      input: parseInput(operation, params.input),
+      options: parseWith(runOptionsSchema, params.options, operation),
+      actor: this.#actor,
+      signal: this.#gone,
+    });
+    await this.#connection.sendNotification(startedNotification, { run, operation });
+    return this.follow(run, 0);
+  }
+
+  follow(run: RunId, after: number): Promise<RunResult> {
+    // Resolves when the event has been taken by the socket: a slow follower is waited for, nothing piles up.
+    const onEvent = (event: JournalEvent) => this.#connection.sendNotification(eventNotification, event);
+    return this.#deps.runs.follow(run, { after, onEvent, signal: this.#gone });
+  }
+
+  async cancel(run: RunId): Promise<{ noted: boolean }> {
+    return { noted: await this.#deps.runs.cancel(run, this.#actor) };
+  }
+}
+
+function checkedRun(run: unknown): RunId {
+  return parseWith(runIdSchema, run, 'run');
 }
 
 function untilClosed(connection: MessageConnection, socket: Duplex): Promise<void> {
   return new Promise((resolve) => {
-    const heartbeat = setInterval(
-      () => void connection.sendNotification(heartbeatNotification, { at: Date.now() }).catch(() => socket.destroy()),
-      HEARTBEAT_MS,
-    );
+    const beat = () => connection.sendNotification(heartbeatNotification, { at: Date.now() });
+    const heartbeat = setInterval(() => void beat().catch(() => socket.destroy()), HEARTBEAT_MS);
     const finish = () => {
       clearInterval(heartbeat);
       connection.dispose();
-      socket.end();
       resolve();
     };
-    connection.onClose(finish);
-    // A broken pipe to a client that is gone is its hang-up, told by onClose as well.
+    // "close" alone is not enough: a client that has closed its half gets nothing more either.
+    socket.once('end', finish);
+    socket.once('close', finish);
+    // Broken framing, or a write to a client that is gone: there is nothing left to talk about.
     connection.onError(() => socket.destroy());
     connection.listen();
   });
 }
 
-async function call(operation: string, input: unknown, { queries, createSystem }: RpcDeps): Promise<unknown> {
-  const name = knownOperation(operation, false) as QueryOperation;
-  const handler = queries[name] as (input: unknown, context: QueryContext) => Promise<unknown>;
-  return handler(parseInput(name, input), { system: createSystem() });
-}
-
-function knownOperation(name: string, changes: boolean): OperationName {
-  if (Object.hasOwn(OPERATIONS, name) && OPERATIONS[name as OperationName].changes === changes)
-    return name as OperationName;
-  throw new RdcError('INVALID_INPUT', `this agent knows no operation "${name}"`);
-}
-
-function parseInput(name: OperationName, input: unknown): unknown {
-  const parsed = OPERATIONS[name].input.safeParse(input);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw new RdcError(
-    'INVALID_INPUT',
-    `${OPERATIONS[name].summary}: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'not valid'}`,
-  );
-}
-
 /** Errors cross as WireError in the data of the JSON-RPC error. */
-async function answered<T>(work: () => Promise<T>): Promise<T | ResponseError<ReturnType<typeof toWireError>>> {
+async function answered<T>(work: () => Promise<T>): Promise<T | ResponseError<WireError>> {
   try {
     return await work();
   } catch (error) {

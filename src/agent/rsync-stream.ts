@@ -1,113 +1,105 @@
-// File transfer: rsync's server side inside one mounted repository, seeing and writing nothing but its mount.
+// File transfer: rsync's server side inside one mounted repository, its stdin and stdout joined to the client's.
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
-import { functionView } from '../lifecycle/sandbox.ts';
+import { command } from '../lifecycle/command.ts';
 import type { System } from '../lifecycle/system.ts';
-import type { RepoTarget } from '../lifecycle/target.ts';
 import { RdcError, toWireError } from '../protocol/errors.ts';
-import type { ClientHello, RsyncStream } from '../protocol/hello.ts';
-import { openWorkbench } from './repo-workbench.ts';
+import type { RsyncStream } from '../protocol/hello.ts';
+import { acquireLock } from './lock.ts';
+import { keepTail } from './output-tail.ts';
+import { openWorkbench, type Workbench } from './repo-workbench.ts';
 import { parseRsyncArgv, type RsyncServer } from './rsync-argv.ts';
+import { findPlace } from './rsync-place.ts';
+import { type RsyncPlace, sandboxedRsync, type TransferUnit } from './rsync-sandbox.ts';
+import { SEARCH_PATH } from './run-command.ts';
+import { presenceKey } from './run-subjects.ts';
 import { giveToDirectoryOwners } from './uploaded-owners.ts';
 
-/** $1 is the directory inside the mount, the rest rsync's own words. An upload may go into a directory that is not there yet. */
-const RECEIVE = 'mkdir -p -- "$1" && cd -- "$1" && shift && exec rsync "$@"';
-const SEND = 'cd -- "$1" && shift && exec rsync "$@"';
+export interface TransferDeps {
+  actor: string;
+  system: System;
+  lockDir: string;
+  log(message: string): void;
+}
 
-/** `answer` sends the server's hello, with the error when there is no stream to be had. */
-export async function serveRsync(
-  socket: Duplex,
-  hello: ClientHello,
-  answer: (error?: RdcError) => void,
-  system: System,
-): Promise<void> {
-  if (hello.session.type !== 'stream') throw new RdcError('INTERNAL', 'not a stream session');
-  const { stream } = hello.session;
-  const { target, server } = await prepare(system, stream);
-  answer();
-  const began = Date.now();
-  await transfer(socket, sandboxedRsync(target, server, stream.directory), async () => {
-    if (!server.sender) await giveToDirectoryOwners(target.paths.mountPoint, stream.directory, began);
+/** Milliseconds that rsync has to end by itself when its client is gone. */
+const FAREWELL_MS = 15_000;
+
+/** Refuses what can be refused; the answer moves the bytes and frees the repository at the end. It never rejects. */
+export async function openRsync(stream: RsyncStream, deps: TransferDeps): Promise<(socket: Duplex) => Promise<void>> {
+  const server = parseRsyncArgv(stream.argv);
+  const bench = await openWorkbench(deps, stream.repo);
+  const { guid, name } = bench.record;
+  const lock = await acquireLock({
+    directory: deps.lockDir,
+    key: presenceKey(guid),
+    subject: JSON.stringify(name),
+    owner: { operation: 'file transfer', actor: deps.actor },
+    // With other transfers; never while the volume is being closed.
+    shared: true,
+    waitMs: 0,
   });
-}
-
-async function prepare(
-  system: System,
-  { repo, argv, directory }: RsyncStream,
-): Promise<{ target: RepoTarget; server: RsyncServer }> {
-  const bench = await openWorkbench({ system }, repo);
-  const server = parseRsyncArgv(argv);
-  if (directory.startsWith('/') || directory.split('/').includes('..') || /[\0\n]/.test(directory)) {
-    throw new RdcError('INVALID_INPUT', `"${directory}" does not lie inside the repository`);
+  try {
+    await requireOpen(bench);
+    await requireRsync(deps.system);
+    const { mountPoint } = bench.target.paths;
+    const place = { target: bench.target, ...(await findPlace(mountPoint, stream.directory, server.sender)) };
+    return (socket) => transfer(socket, place, server, deps).finally(() => lock.release());
+  } catch (error) {
+    await lock.release();
+    throw error;
   }
-  if (!(await bench.observe()).mounted) {
-    throw new RdcError('FAILED', `repository "${bench.record.name}" is closed`, {
-      hint: `rdc repo mount ${bench.record.name}`,
-    });
+}
+
+async function requireOpen({ record, observe }: Workbench): Promise<void> {
+  if ((await observe()).mounted) return;
+  throw new RdcError('FAILED', `repository "${record.name}" is closed`, { hint: `rdc repo mount ${record.name}` });
+}
+
+/** Here, and not by a transfer that breaks off without a reason. Throws TOOL_MISSING. */
+async function requireRsync(system: System): Promise<void> {
+  await system.run(command('rsync', '--version'));
+}
+
+async function transfer(socket: Duplex, place: RsyncPlace, server: RsyncServer, deps: TransferDeps): Promise<void> {
+  const since = Date.now();
+  const { existing, missing, target } = place;
+  try {
+    await carry(socket, sandboxedRsync(place, server), deps);
+    // Also after one that broke off: what has arrived is there.
+    if (!server.sender && !server.dryRun) {
+      await giveToDirectoryOwners({ mountPoint: target.paths.mountPoint, existing, missing, since });
+    }
+  } catch (error) {
+    deps.log(`file transfer of ${target.guid}: ${toWireError(error).message}`);
   }
-  return { target: bench.target, server };
 }
 
-function sandboxedRsync(target: RepoTarget, { sender, options }: RsyncServer, directory: string): string[] {
-  const { mountPoint } = target.paths;
-  const properties = [
-    ...functionView(target),
-    ['WorkingDirectory', mountPoint],
-    ['ProtectSystem', 'strict'],
-    ['ReadWritePaths', mountPoint],
-    ['PrivateNetwork', 'yes'],
-  ];
-  return [
-    '--quiet',
-    '--pipe',
-    '--wait',
-    '--collect',
-    '--service-type=exec',
-    `--slice=${target.net.slice}`,
-    ...properties.map(([key, value]) => `--property=${key}=${value}`),
-    '/bin/sh',
-    '-c',
-    sender ? SEND : RECEIVE,
-    'rediacc',
-    directory === '' ? '.' : `./${directory}`,
-    '--server',
-    ...(sender ? ['--sender'] : []),
-    ...options,
-    '.',
-    '.',
-  ];
-}
-
-/** Joins the socket and the unit; `afterwards` runs when rsync has ended well, before the client sees the end. */
-function transfer(socket: Duplex, args: readonly string[], afterwards: () => Promise<void>): Promise<void> {
-  return new Promise((resolve) => {
-    const child = spawn('systemd-run', args, {
-      stdio: ['pipe', 'pipe', 'pipe'],
-      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
-    });
-    let said = '';
-    child.stderr.on('data', (chunk: Buffer) => {
-      said = (said + chunk.toString('utf8')).slice(-4096);
-    });
-    const end = () => {
-      socket.end();
-      resolve();
-    };
-    child.once('error', (error) => {
-      process.stderr.write(`rsync: ${error.message}\n`);
-      end();
-    });
-    // Its pipes are joined to ours without ending the socket: ownership is put right first.
-    child.stdin.on('error', () => undefined);
-    socket.pipe(child.stdin);
-    child.stdout.pipe(socket, { end: false });
-    socket.once('close', () => child.kill('SIGTERM'));
-    child.once('close', (code) => {
-      if (code !== 0) process.stderr.write(`rsync ended with ${code ?? 'a signal'}: ${said.trim()}\n`);
-      const finished = code === 0 ? afterwards() : Promise.resolve();
-      finished
-        .catch((error: unknown) => process.stderr.write(`ownership: ${toWireError(error).message}\n`))
-        .then(end, end);
-    });
-  });
+/** Resolves when the unit has ended. The socket stays open: the client's rsync waits for its end, so owners are right by then. */
+async function carry(socket: Duplex, { unit, run }: TransferUnit, { system, log }: TransferDeps): Promise<void> {
+  const child = spawn(run.file, run.args, { stdio: 'pipe', env: { PATH: SEARCH_PATH, LC_ALL: 'C' } });
+  const said = keepTail(child.stderr);
+  let farewell: NodeJS.Timeout | undefined;
+  const onGone = () => {
+    child.stdin.destroy();
+    child.stdout.destroy();
+    // Ending our client of it would leave the unit.
+    const stop = () => system.run({ ...command('systemctl', 'stop', unit), allow: [5] });
+    farewell = setTimeout(() => void stop().catch((error: unknown) => log(String(error))), FAREWELL_MS);
+  };
+  // Whoever stops listening is told by its exit code.
+  child.stdin.on('error', () => undefined);
+  child.stdout.on('error', () => undefined);
+  socket.pipe(child.stdin);
+  child.stdout.pipe(socket, { end: false });
+  socket.once('close', onGone);
+  if (socket.destroyed) onGone();
+  try {
+    const [code] = (await once(child, 'close')) as [number | null];
+    if (code !== 0) log(`${unit} ended with ${code ?? 'a signal'}: ${said().trim()}`);
+  } finally {
+    clearTimeout(farewell);
+    socket.off('close', onGone);
+  }
 }

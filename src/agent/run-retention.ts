@@ -1,26 +1,33 @@
-// Runs are kept bounded: the newest 200, no older than 30 days, 256 MiB in all. Running ones are never removed.
-import { readdir, rm, stat } from 'node:fs/promises';
+// Runs are kept bounded: the newest 200, no older than 30 days, 256 MiB in all. One that goes on is never removed.
+import { readdir, stat } from 'node:fs/promises';
+import { orAbsent } from './linux-files.ts';
+import { isGoingOn, removeRun, runIds } from './run-files.ts';
 
-const MOST_RUNS = 200;
-const OLDEST_MS = 30 * 24 * 3600 * 1000;
-const MOST_BYTES = 256 * 1024 ** 2;
+export interface Retention {
+  mostRuns: number;
+  oldestMs: number;
+  mostBytes: number;
+}
 
-/** `live`: ids of runs that go on. */
-export async function pruneRuns(runsDir: string, live: ReadonlySet<string>): Promise<void> {
-  const names = (await readdir(runsDir)).sort().reverse();
+export const RETENTION: Retention = {
+  mostRuns: 200,
+  oldestMs: 30 * 24 * 3600 * 1000,
+  mostBytes: 256 * 1024 ** 2,
+};
+
+export async function pruneRuns(runsDir: string, { mostRuns, oldestMs, mostBytes }: Retention): Promise<void> {
   let bytes = 0;
-  for (const [index, name] of names.entries()) {
-    const directory = `${runsDir}/${name}`;
+  for (const [index, run] of (await runIds(runsDir)).entries()) {
+    const directory = `${runsDir}/${run}`;
     bytes += await bytesIn(directory);
-    const startedAt = Number.parseInt(name.slice(0, 12), 16);
-    const tooOld = Date.now() - startedAt > OLDEST_MS;
-    if (!live.has(name) && (index >= MOST_RUNS || tooOld || bytes > MOST_BYTES))
-      await rm(directory, { recursive: true, force: true });
+    const startedAt = Number.parseInt(run.slice(0, 12), 16);
+    const isTooMuch = index >= mostRuns || Date.now() - startedAt > oldestMs || bytes > mostBytes;
+    if (isTooMuch && !(await isGoingOn(directory))) await removeRun(directory);
   }
 }
 
 async function bytesIn(directory: string): Promise<number> {
-  const files = await readdir(directory);
-  const sizes = await Promise.all(files.map(async (file) => (await stat(`${directory}/${file}`)).size));
+  const files = (await orAbsent(readdir(directory))) ?? [];
+  const sizes = await Promise.all(files.map(async (file) => (await orAbsent(stat(`${directory}/${file}`)))?.size ?? 0));
   return sizes.reduce((sum, size) => sum + size, 0);
 }

@@ -1,11 +1,16 @@
-// What a run locks: its repository; a create also the name, so that two workstations cannot make two of it; setup the
-// machine.
+// What a run locks: its repository; a create also the name, so that two workstations cannot make two of it; what closes
+// the volume also keeps file transfers out; setup locks the machine.
 import type { System } from '../lifecycle/system.ts';
-import type { RepoRef } from '../protocol/ids.ts';
+import type { Guid, RepoRef } from '../protocol/ids.ts';
 import type { InputOf, RunOperation } from '../protocol/operations.ts';
 import { requireMachine } from './machine-record.ts';
 import { createRepoStore } from './repo-store.ts';
-import type { RunSubject } from './runs.ts';
+import type { RunSubject } from './subject-locks.ts';
+
+/** Held shared by whoever works in the mounted volume beside runs, exclusively by whatever closes it. */
+export function presenceKey(guid: Guid): string {
+  return `use-${guid}`;
+}
 
 export async function runSubjects(system: System, operation: RunOperation, input: unknown): Promise<RunSubject[]> {
   if (operation === 'machine.setup') return [{ key: 'machine', subject: 'the machine' }];
@@ -20,5 +25,12 @@ export async function runSubjects(system: System, operation: RunOperation, input
   const { repo } = input as { repo: RepoRef };
   const { datastore } = await requireMachine(system);
   const { guid, name } = await createRepoStore(system, datastore).resolve(repo);
-  return [{ key: guid, subject: JSON.stringify(name), repo: name }];
+  const subject = JSON.stringify(name);
+  const own = { key: guid, subject, repo: name };
+  return closesVolume(operation, input) ? [own, { key: presenceKey(guid), subject }] : [own];
+}
+
+function closesVolume(operation: RunOperation, input: unknown): boolean {
+  if (operation === 'repo.unmount' || operation === 'repo.delete') return true;
+  return operation === 'repo.down' && (input as InputOf<'repo.down'>).unmount;
 }

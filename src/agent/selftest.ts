@@ -1,40 +1,65 @@
-// `renet selftest`: what a new agent must pass before it takes over: this Node is new enough, every module loads, and
-// files can be written and locked.
+// `renet selftest`: what a new agent must pass before it takes over: this Node is new enough, every module loads, files
+// can be written, programs started and locks taken.
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { command } from '../lifecycle/command.ts';
 import type { RunId } from '../protocol/ids.ts';
+import { OPERATIONS } from '../protocol/operations.ts';
 import { agentVersion } from './agent-version.ts';
 import { createHandlers } from './create-handlers.ts';
 import { createLinuxSystem } from './linux-system.ts';
 import { acquireLock } from './lock.ts';
 
-const OLDEST_NODE = [20, 19];
+/** package.json engines */
+const OLDEST_NODE = [20, 19] as const;
 
+/** The exit code; what failed is said on stderr. */
 export async function selftest(): Promise<number> {
-  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-  const [wantedMajor = 0, wantedMinor = 0] = OLDEST_NODE;
-  if (major < wantedMajor || (major === wantedMajor && minor < wantedMinor)) {
-    process.stderr.write(`renet needs Node ${OLDEST_NODE.join('.')} or newer, this is ${process.versions.node}\n`);
-    return 1;
+  const problem = await findProblem();
+  if (problem === undefined) {
+    process.stdout.write(`renet ${agentVersion} on Node ${process.versions.node}: ok\n`);
+    return 0;
   }
-  const handlers = Object.keys(createHandlers({ busy: () => undefined }));
+  process.stderr.write(`renet ${agentVersion}: ${problem}\n`);
+  return 1;
+}
+
+async function findProblem(): Promise<string | undefined> {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const [wantedMajor, wantedMinor] = OLDEST_NODE;
+  if (major < wantedMajor || (major === wantedMajor && minor < wantedMinor)) {
+    return `needs Node ${OLDEST_NODE.join('.')} or newer, this is ${process.versions.node}`;
+  }
+  const handlers = createHandlers({ busy: () => undefined });
+  const missing = Object.keys(OPERATIONS).filter((name) => !name.startsWith('run.') && !Object.hasOwn(handlers, name));
+  if (missing.length > 0) return `no handler for ${missing.join(', ')}`;
+  // Everything that the other commands load lazily.
+  await Promise.all([
+    import('./daemon.ts'),
+    import('./stdio.ts'),
+    import('./install-units.ts'),
+    import('./connect.ts'),
+  ]);
   const directory = await mkdtemp(join(tmpdir(), 'renet-selftest-'));
   try {
-    const system = createLinuxSystem();
-    await system.writeFile(`${directory}/file`, 'written', 0o600);
-    const owner = {
-      run: `000000000000-${randomBytes(4).toString('hex')}` as RunId,
-      operation: 'selftest',
-      actor: 'renet',
-      since: Date.now(),
-    };
-    const lock = await acquireLock({ directory, key: 'selftest', subject: 'the self-test', owner, waitMs: 0 });
-    await lock.release();
+    return await tryOut(directory);
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
-  process.stdout.write(`renet ${agentVersion} on Node ${process.versions.node}: ${handlers.length} operations, ok\n`);
-  return 0;
+}
+
+async function tryOut(directory: string): Promise<string | undefined> {
+  const system = createLinuxSystem();
+  await system.writeFile(`${directory}/file`, 'written', 0o600);
+  const { stdout } = await system.run(command('cat', `${directory}/file`));
+  if (stdout !== 'written') return 'a file does not hold what was written into it';
+  const run = `000000000000-${randomBytes(4).toString('hex')}` as RunId;
+  const owner = { run, operation: 'selftest', actor: 'renet' };
+  const lock = await acquireLock({ directory, key: 'selftest', subject: 'the self-test', owner, waitMs: 0 });
+  await lock.release();
+  return undefined;
 }

@@ -1,20 +1,22 @@
-// One connection to the daemon: hello lines, then JSON-RPC, a byte stream, or an upgrade.
+// One connection to the agent: hello lines, then JSON-RPC, a byte stream, or an upgrade.
+
 import type { Duplex } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import type { System } from '../lifecycle/system.ts';
 import { RdcError, toWireError } from '../protocol/errors.ts';
 import {
   type ClientHello,
   clientHelloSchema,
   PROTOCOL_VERSION,
+  type RsyncStream,
   type ServerHello,
   type Upgrade,
 } from '../protocol/hello.ts';
 import type { QueryHandlers } from './handlers.ts';
+import { readHelloLine } from './hello-line.ts';
+import { parseWith } from './request.ts';
 import { serveRpc } from './rpc-session.ts';
 import type { Runs } from './runs.ts';
-
-/** A hello is a few hundred bytes; anybody who sends more is not our client. */
-const LONGEST_HELLO = 64 * 1024;
 
 export interface SessionDeps {
   runs: Runs;
@@ -24,97 +26,83 @@ export interface SessionDeps {
   /** sha-256 of the running bundle, hex. */
   bundle: string;
   isSetUp(): Promise<boolean>;
-  /** Bytes of a stream session, both ways; resolves at its end. */
-  serveStream(socket: Duplex, hello: ClientHello, answer: (error?: RdcError) => void): Promise<void>;
+  /** Everything that can be refused is refused here, before the hello; the answer then moves the bytes, both ways, to the end. */
+  openStream(stream: RsyncStream, actor: string): Promise<(socket: Duplex) => Promise<void>>;
   serveUpgrade(socket: Duplex, upgrade: Upgrade): Promise<void>;
+  /** For the log of the daemon. */
+  log(message: string): void;
+  /** Milliseconds that a client has for its hello. */
+  helloMs?: number;
 }
 
-/** Resolves when the connection has ended; never throws: what goes wrong is told to the client or is its hang-up. */
+const HELLO_MS = 30_000;
+
+/** Resolves when the session has ended; never throws: what goes wrong is told to the client or is its hang-up. */
 export async function serveSession(socket: Duplex, deps: SessionDeps): Promise<void> {
   socket.on('error', () => socket.destroy());
-  const line = await readLine(socket);
-  if (line === undefined) {
-    socket.destroy();
-    return;
-  }
-  const answer = async (error?: unknown) => {
-    const hello: ServerHello = {
-      renet: 1,
-      protocol: PROTOCOL_VERSION,
-      version: deps.version,
-      bundle: deps.bundle,
-      setUp: await deps.isSetUp(),
-      ...(error === undefined ? {} : { error: toWireError(error) }),
-    };
-    socket.write(`${JSON.stringify(hello)}\n`);
-  };
+  const tell = await helloTeller(socket, deps);
   try {
-    await serve(socket, parseHello(line), deps, answer);
+    const serve = await accept(socket, deps);
+    tell();
+    await serve().catch((error: unknown) => deps.log(`a session broke off: ${toWireError(error).message}`));
   } catch (error) {
-    await answer(error);
-    socket.end();
+    tell(error);
   }
+  await hangUp(socket);
 }
 
-async function serve(
-  socket: Duplex,
-  hello: ClientHello,
-  deps: SessionDeps,
-  answer: (error?: unknown) => Promise<void>,
-): Promise<void> {
-  const { session } = hello;
+/** Throws what the hello shall refuse with. */
+async function accept(socket: Duplex, deps: SessionDeps): Promise<() => Promise<void>> {
+  const line = await readHelloLine(socket, deps.helloMs ?? HELLO_MS);
+  const { session, actor } = parseHello(line);
   switch (session.type) {
     case 'rpc':
-      await answer();
-      return serveRpc(socket, hello.actor, deps);
-    case 'stream':
-      return deps.serveStream(socket, hello, (error) => void answer(error));
+      return () => serveRpc(socket, actor, deps);
+    case 'stream': {
+      const carry = await deps.openStream(session.stream, actor);
+      return () => carry(socket);
+    }
     case 'upgrade':
-      await answer();
-      return deps.serveUpgrade(socket, session);
+      return () => deps.serveUpgrade(socket, session);
   }
 }
 
+/** An upgrade is understood whatever the protocol: it is how an old agent learns the new one. */
 function parseHello(line: string): ClientHello {
-  const hello: unknown = JSON.parse(line);
-  const protocol = hello !== null && typeof hello === 'object' && 'protocol' in hello ? hello.protocol : undefined;
-  const upgrading = JSON.stringify(hello).includes('"type":"upgrade"');
-  if (protocol !== PROTOCOL_VERSION && !upgrading) {
-    throw new RdcError(
-      'AGENT_MISMATCH',
-      `the agent speaks protocol ${PROTOCOL_VERSION}, this rdc speaks ${String(protocol)}`,
-      {
-        hint: 'bring the older of the two up to date',
-      },
-    );
+  const hello = parseJson(line);
+  const { protocol, session } = hello as { protocol?: unknown; session?: { type?: unknown } };
+  if (protocol !== PROTOCOL_VERSION && session?.type !== 'upgrade') {
+    const versions = `the agent speaks protocol ${PROTOCOL_VERSION}, this rdc speaks ${String(protocol)}`;
+    throw new RdcError('AGENT_MISMATCH', versions, { hint: 'bring the older of the two up to date' });
   }
-  return clientHelloSchema.parse(hello);
+  return parseWith(clientHelloSchema, hello, 'hello');
 }
 
-/** The first line; what follows it stays in the stream. undefined: the other side left, or sent no line. */
-function readLine(socket: Duplex): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    let head = Buffer.alloc(0);
-    const finish = (line: string | undefined) => {
-      socket.off('readable', onReadable);
-      socket.off('end', onEnd);
-      socket.off('close', onEnd);
-      resolve(line);
-    };
-    const onEnd = () => finish(undefined);
-    const onReadable = () => {
-      for (let chunk = socket.read() as Buffer | null; chunk !== null; chunk = socket.read() as Buffer | null) {
-        head = Buffer.concat([head, chunk]);
-        const end = head.indexOf(0x0a);
-        if (end >= 0) {
-          if (end + 1 < head.length) socket.unshift(head.subarray(end + 1));
-          return finish(head.subarray(0, end).toString('utf8'));
-        }
-        if (head.length > LONGEST_HELLO) return finish(undefined);
-      }
-    };
-    socket.on('readable', onReadable);
-    socket.once('end', onEnd);
-    socket.once('close', onEnd);
-  });
+function parseJson(line: string): object {
+  try {
+    const value: unknown = JSON.parse(line);
+    if (value !== null && typeof value === 'object') return value;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+  }
+  throw new RdcError('INVALID_INPUT', 'the first line is no hello of rdc');
+}
+
+/** All that takes time is done before: once something was accepted, nothing may come in between. */
+async function helloTeller(socket: Duplex, deps: SessionDeps): Promise<(error?: unknown) => void> {
+  const { version, bundle } = deps;
+  const setUp = await deps.isSetUp();
+  return (error) => {
+    const refusal = error === undefined ? {} : { error: toWireError(error) };
+    const hello: ServerHello = { renet: 1, protocol: PROTOCOL_VERSION, version, bundle, setUp, ...refusal };
+    if (socket.writable) socket.write(`${JSON.stringify(hello)}\n`);
+  };
+}
+
+/** Both halves: what is left of a refused client's words is of no use. */
+async function hangUp(socket: Duplex): Promise<void> {
+  socket.resume();
+  if (!socket.destroyed) socket.end();
+  await finished(socket, { readable: false }).catch(() => undefined);
+  socket.destroy();
 }

@@ -1,50 +1,66 @@
-// What rsync has written belongs to root. A service that runs as another user must be able to use it: every new entry
-// takes the owner of the directory it lies in, top down. Directories are held open and entries reached through them,
-// so that nobody can slip a link in between.
-import { constants } from 'node:fs';
-import { type FileHandle, lchown, lstat, open, readdir } from 'node:fs/promises';
+// What rsync has written belongs to root. A service that runs as another user must be able to use it: every entry that
+// the upload made takes the owner of the directory it lies in, top down, so that new directories hand it on. find(1)
+// looks for them, since a volume may hold millions of files; names are handled as bytes (latin1), since they need not
+// be UTF-8.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import type { Readable } from 'node:stream';
+import { RdcError } from '../protocol/errors.ts';
+import { OpenDirectories } from './open-directories.ts';
+import { keepTail } from './output-tail.ts';
+import { SEARCH_PATH } from './run-command.ts';
 
-const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
+/** The kernel stamps changes with a clock that is up to one tick behind. */
+const CLOCK_SLACK_MS = 50;
 
-/** Entries below `directory` of the mount that changed since `since` (milliseconds, the server's clock). `.rediacc` is ours and is not looked at. */
-export async function giveToDirectoryOwners(mountPoint: string, directory: string, since: number): Promise<void> {
-  let handle = await open(mountPoint, DIRECTORY);
-  const above: FileHandle[] = [];
+export interface Upload {
+  mountPoint: string;
+  /** Absolute; was there before the upload. */
+  existing: string;
+  /** Relative to it: what the upload has made; "" for none. */
+  missing: string;
+  /** Milliseconds since the epoch, the server's clock. */
+  since: number;
+}
+
+/** Throws FAILED when not everything could be looked at. */
+export async function giveToDirectoryOwners(upload: Upload): Promise<void> {
+  const find = spawn('find', findWords(upload), {
+    cwd: upload.existing,
+    env: { PATH: SEARCH_PATH, LC_ALL: 'C' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const ended = endOf(find);
+  const said = keepTail(find.stderr);
+  const directories = new OpenDirectories(upload.existing);
   try {
-    for (const name of directory.split('/').filter((part) => part !== '' && part !== '.')) {
-      await adopt(handle, name, since);
-      above.push(handle);
-      handle = await open(through(handle, name), DIRECTORY);
-    }
-    await descend(handle, since, above.length === 0);
+    // The loop waits for us and find for the loop: a long list needs no memory.
+    for await (const path of zeroSeparated(find.stdout)) directories.handToOwner(path);
   } finally {
-    for (const open of [...above, handle]) await open.close();
+    directories.close();
   }
+  const exitCode = await ended;
+  if (exitCode !== 0) throw new RdcError('FAILED', `find ended with ${exitCode}: ${said().trim()}`);
 }
 
-async function descend(directory: FileHandle, since: number, isMount: boolean): Promise<void> {
-  for (const entry of await readdir(through(directory, '.'), { withFileTypes: true })) {
-    if (isMount && entry.name === '.rediacc') continue;
-    await adopt(directory, entry.name, since);
-    if (!entry.isDirectory()) continue;
-    const child = await open(through(directory, entry.name), DIRECTORY);
-    try {
-      await descend(child, since, false);
-    } finally {
-      await child.close();
-    }
+/** What has another owner than root was not written by rsync. `.rediacc` at the top of the mount is ours. */
+function findWords({ mountPoint, existing, missing, since }: Upload): string[] {
+  const start = missing === '' ? '.' : `./${missing.split('/')[0]}`;
+  const ours = existing === mountPoint ? ['-path', './.rediacc', '-prune', '-o'] : [];
+  const newer = `@${((since - CLOCK_SLACK_MS) / 1000).toFixed(3)}`;
+  return [start, '-xdev', ...ours, '-newerct', newer, '-user', '0', '!', '-path', '.', '-printf', '%p\\0'];
+}
+
+async function endOf(child: ChildProcess): Promise<number | null> {
+  const [code] = (await once(child, 'close')) as [number | null];
+  return code;
+}
+
+async function* zeroSeparated(stream: Readable): AsyncGenerator<string> {
+  let rest = '';
+  for await (const chunk of stream.setEncoding('latin1') as AsyncIterable<string>) {
+    const names = (rest + chunk).split('\0');
+    rest = names.pop() ?? '';
+    yield* names;
   }
-}
-
-/** Only what root owns, in a directory that root does not own: nothing else can be rsync's doing. */
-async function adopt(directory: FileHandle, name: string, since: number): Promise<void> {
-  const owner = await directory.stat();
-  if (owner.uid === 0) return;
-  const path = through(directory, name);
-  const entry = await lstat(path);
-  if (entry.uid === 0 && entry.ctimeMs >= since - 1000) await lchown(path, owner.uid, owner.gid);
-}
-
-function through({ fd }: FileHandle, name: string): string {
-  return `/proc/self/fd/${fd}/${name}`;
 }

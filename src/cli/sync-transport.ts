@@ -50,7 +50,7 @@ export async function syncFiles(request: SyncRequest, reference: ShellReference,
     const end = await runRsync(rsync, rsyncArguments(request, [...deps.shell, file]), deps);
     if (deps.signal?.aborted === true) throw new RdcError('INTERRUPTED', 'the sync was interrupted');
     if (end.exitCode !== 0) {
-      throw (await readShellError(file)) ?? rsyncFailure(end, request, reference.target.machine);
+      throw (await readShellError(file)) ?? rsyncFailure(end, request, reference);
     }
     return { ...parseStats(end.text), changes: end.changes };
   } finally {
@@ -102,6 +102,8 @@ function runRsync(program: string, args: readonly string[], deps: SyncDeps): Pro
 /** Exit values of rsync(1). */
 const MEANINGS: Readonly<Record<number, [ErrorCode, string]>> = {
   10: ['CONNECTION_LOST', 'the connection broke off'],
+  // The far side's own words stay there; a full repository is the usual reason.
+  11: ['FAILED', 'a file could not be written'],
   12: ['CONNECTION_LOST', 'the connection broke off'],
   20: ['INTERRUPTED', 'the sync was interrupted'],
   23: ['PARTIAL', 'some files could not be copied'],
@@ -109,15 +111,21 @@ const MEANINGS: Readonly<Record<number, [ErrorCode, string]>> = {
   30: ['CONNECTION_LOST', 'the other side fell silent'],
 };
 
-function rsyncFailure({ exitCode, stderr }: RsyncEnd, { direction }: SyncRequest, machine: string): RdcError {
+function rsyncFailure(
+  { exitCode, stderr }: RsyncEnd,
+  { direction }: SyncRequest,
+  { repo, target: { machine } }: ShellReference,
+): RdcError {
   if (/No space left on device|Disk quota exceeded/.test(stderr)) {
-    const where = direction === 'upload' ? `the repository on machine "${machine}"` : 'the local disk';
+    const where = direction === 'upload' ? `repository "${repo}" on machine "${machine}"` : 'the local disk';
     return new RdcError('NO_SPACE', `${where} is full`, { cause: stderr });
   }
+  const hint =
+    exitCode === 11 && direction === 'upload' ? { hint: `is it full? rdc repo status ${repo} -m ${machine}` } : {};
   const [code, meaning] = MEANINGS[exitCode] ?? ['FAILED', `rsync failed (exit code ${exitCode})`];
-  // rsync's own last line only repeats the exit code.
-  const reason = stderr.split('\n').filter((line) => line !== '' && !line.startsWith('rsync error:'));
-  return new RdcError(code, [meaning, ...reason.slice(0, 1)].join(': '), { cause: stderr });
+  // Its last line ("rsync error:") only repeats the exit code, and other lines are not rsync's.
+  const reason = stderr.split('\n').filter((line) => line.startsWith('rsync: '));
+  return new RdcError(code, [meaning, ...reason.slice(0, 1)].join(': '), { cause: stderr, ...hint });
 }
 
 async function findRsync({ which, env }: SyncDeps): Promise<string> {

@@ -16,7 +16,7 @@ export interface RegistrySource {
     outDir: string;
     workDir: string;
     report: ReportStep;
-    signal?: AbortSignal;
+    signal?: AbortSignal | undefined;
   }): Promise<void>;
   /** Text that changes whenever the images would. */
   imagesRecipe(): Promise<string>;
@@ -43,7 +43,7 @@ export async function buildImage(outDir: string, options: BuildOptions): Promise
   const storage = join(outDir, 'registry');
   const workDir = join(outDir, 'work');
   await mkdir(workDir);
-  await options.registry.buildRegistryStorage({ outDir: storage, workDir, report, ...(signal ? { signal } : {}) });
+  await options.registry.buildRegistryStorage({ outDir: storage, workDir, report, signal });
   await reported(report, 'pack the root filesystem of the playground', async () => {
     await addRegistry(rootfs, storage, signal);
     await packRoot(rootfs, join(outDir, IMAGE_FILES.root('playground')), signal);

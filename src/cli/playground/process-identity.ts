@@ -1,6 +1,6 @@
 // A process id alone proves nothing: after a reboot of the workstation, or long enough after its owner died, another
 // process has it. The start time within one boot of the kernel does.
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
 
 /** Identifies one process for ever; undefined when there is no such process (or only its zombie). */
 export async function processIdentity(pid: number): Promise<string | undefined> {
@@ -33,4 +33,12 @@ export async function killProcess(pid: number, identity: string): Promise<void> 
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
   await waitForExit(pid, identity, 10_000);
+}
+
+/** Whether this process has `file` (an absolute path) open. */
+export async function hasOpen(pid: number, file: string): Promise<boolean> {
+  const directory = `/proc/${pid}/fd`;
+  const descriptors = await readdir(directory).catch(() => []);
+  const targets = await Promise.all(descriptors.map((fd) => readlink(`${directory}/${fd}`).catch(() => '')));
+  return targets.includes(file);
 }

@@ -27,12 +27,16 @@ export interface QemuOptions {
 
 const KERNEL_LINE = 'console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off audit=0';
 
+/** Translated code is found again by its address: a libc at the same place in every process saves a quarter of the boot. */
+const TCG_KERNEL_LINE = `${KERNEL_LINE} norandmaps`;
+
 export function qemuArgs(options: QemuOptions): string[] {
+  const kernelLine = options.accel === 'tcg' ? TCG_KERNEL_LINE : KERNEL_LINE;
   return [
     ...['-machine', 'q35', ...accelArgs(options.accel, options.qemuVersion)],
     ...['-smp', String(options.cpus), '-m', String(options.memoryMiB), '-nodefaults', '-no-user-config'],
     ...['-kernel', options.kernel, '-initrd', options.initrd],
-    ...['-append', `${KERNEL_LINE} systemd.machine_id=${options.machineId} systemd.hostname=${options.name}`],
+    ...['-append', `${kernelLine} systemd.machine_id=${options.machineId} systemd.hostname=${options.name}`],
     ...options.disks.flatMap(diskArgs),
     ...['-netdev', `user,id=n0,hostfwd=tcp:127.0.0.1:${options.sshPort}-:22`, '-device', 'virtio-net-pci,netdev=n0'],
     ...['-device', 'virtio-rng-pci'],

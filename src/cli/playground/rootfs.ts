@@ -49,8 +49,10 @@ export async function removeIdentity(rootfs: string): Promise<void> {
   const ssh = join(rootfs, 'etc/ssh');
   const keys = (await readdir(ssh)).filter((name) => name.startsWith('ssh_host_'));
   for (const key of keys) await rm(join(ssh, key));
-  await rm(join(rootfs, 'var/lib/dbus/machine-id'), { force: true });
-  await rm(join(rootfs, 'var/lib/systemd/random-seed'), { force: true });
+  // etc/hosts is a copy of the building system's own.
+  for (const path of ['etc/hosts', 'var/lib/dbus/machine-id', 'var/lib/systemd/random-seed']) {
+    await rm(join(rootfs, path), { force: true });
+  }
 }
 
 /** Unpacks the kernel modules once here: unpacking xz under emulation would cost at every load. */

@@ -107,6 +107,7 @@ async function sendUpgrade(access: AgentAccess, { version, sha256, content }: Ag
 
 /** `renet connect` found nobody behind the socket: it says hello without a bundle, and cannot know the machine's name. */
 function daemonSilent({ target }: AgentAccess, { error }: ServerHello): RdcError {
+  if (error !== undefined && error.code !== 'NOT_SET_UP') return fromWireError(error as WireError);
   return new RdcError('NOT_SET_UP', `the agent on machine "${target.machine}" does not run`, {
     hint: `rdc context setup-machine ${target.machine}`,
     cause: error?.message,

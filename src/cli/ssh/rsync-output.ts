@@ -33,11 +33,13 @@ export function parseProgress(line: string): SyncProgress | undefined {
   const match = /^\s*([\d,.]+)\s+(\d+)%\s+([\d.]+)([kMGT]?B)\/s\s+(\d+):(\d\d):(\d\d)/.exec(line);
   if (match === null) return undefined;
   const [bytes, percent, rate, unit, hours, minutes, seconds] = match.slice(1) as [string, ...string[]];
+  const time = Number(hours) * 3600 + Number(minutes) * 60 + Number(seconds);
   return {
     bytes: Number(bytes.replace(/[,.]/g, '')),
     percent: Number(percent),
     bytesPerSecond: Math.round(Number(rate) * (RATES[unit ?? 'B'] ?? 1)),
-    secondsLeft: Number(hours) * 3600 + Number(minutes) * 60 + Number(seconds),
+    // At the end rsync prints how long it took instead.
+    secondsLeft: percent === '100' ? 0 : time,
   };
 }
 

@@ -42,6 +42,22 @@ test('another build of the same version is replaced', async () => {
   expect(at.steps().at(-1)).toBe('replacing the agent on "prod-1" (0.1.0, another build)');
 });
 
+test('a machine whose daemon does not answer is no case for an upgrade', async () => {
+  const error = {
+    code: 'NOT_SET_UP',
+    message: 'nobody answers (ECONNREFUSED)',
+    hint: 'rdc context setup-machine MACHINE',
+  };
+  const hello = { renet: 1, protocol: 0, version: '', bundle: '', setUp: false, error };
+  writeFileSync(at.launcher, `#!/bin/sh\necho '${JSON.stringify(hello)}'\n`, { mode: 0o755 });
+  await expect(connectAgent(at.access(await fakeAgent('0.1.0')))).rejects.toMatchObject({
+    code: 'NOT_SET_UP',
+    message: 'the agent on machine "prod-1" does not run',
+    hint: 'rdc context setup-machine prod-1',
+  });
+  expect(at.events).toEqual([]);
+});
+
 test('while runs go on under the old agent, it serves the new rdc', async () => {
   const old = await fakeAgent('0.1.0', { launcher: at.launcher, busy: true });
   await (await installAgent(at.access(old))).close();

@@ -56,7 +56,7 @@ describe('arguments', () => {
 describe('output', () => {
   test.each([
     ['      1,238,099  52%  146.38kB/s    0:00:08  (xfr#5, to-chk=169/396)', 1_238_099, 52, 149_893, 8],
-    ['       31457280 100%  181.87MB/s    0:00:00 (xfr#1, to-chk=0/2)', 31_457_280, 100, 190_704_517, 0],
+    ['       31457280 100%  181.87MB/s    0:00:08 (xfr#1, to-chk=0/2)', 31_457_280, 100, 190_704_517, 0],
     ['              0   0%    0.00kB/s    1:02:03  ', 0, 0, 0, 3723],
   ])('progress %j', (line, bytes, percent, bytesPerSecond, secondsLeft) => {
     expect(parseProgress(line)).toEqual({ bytes, percent, bytesPerSecond, secondsLeft });

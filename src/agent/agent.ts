@@ -1,0 +1,108 @@
+// The agent put together: handlers, runs, streams and upgrades over one state directory. `daemon.ts` and `stdio.ts`
+// serve it; tests give it a directory and handlers of their own.
+import type { Duplex } from 'node:stream';
+import { command } from '../lifecycle/command.ts';
+import type { System } from '../lifecycle/system.ts';
+import { RdcError } from '../protocol/errors.ts';
+import type { RunId } from '../protocol/ids.ts';
+import { agentVersion } from './agent-version.ts';
+import { createHandlers } from './create-handlers.ts';
+import { AGENT_LAUNCHER, LIB_DIR, LOCK_DIR, RUNS_DIR } from './layout.ts';
+import { createLinuxSystem } from './linux-system.ts';
+import { readMachine } from './machine-record.ts';
+import { identifyProcess, type ProcessIdentity } from './process-identity.ts';
+import { openRsync } from './rsync-stream.ts';
+import { createRuns } from './run-registry.ts';
+import { runSubjects } from './run-subjects.ts';
+import type { Runs } from './runs.ts';
+import type { SessionDeps } from './session.ts';
+import { receiveUpgrade } from './upgrade.ts';
+
+export interface AgentHooks {
+  /** sha-256 of the running bundle, hex. */
+  bundle: string;
+  log(message: string): void;
+  stopAccepting(): void;
+  /** The new bundle is in place and no run goes on: make room for it. */
+  onUpgraded(): void;
+}
+
+export interface Agent extends SessionDeps {
+  /** Resolves when no run and no file transfer goes on. */
+  settle(): Promise<void>;
+}
+
+export async function createAgent({ bundle, log, ...hooks }: AgentHooks): Promise<Agent> {
+  const createSystem = (signal?: AbortSignal) => createLinuxSystem(signal === undefined ? {} : { signal });
+  const handlers = createHandlers({ busy: (guid) => runs.busy(guid) });
+  const runs: Runs = createRuns({
+    handlers,
+    runsDir: RUNS_DIR,
+    lockDir: LOCK_DIR,
+    self: await ownIdentity(),
+    createSystem,
+    subjectsOf: (operation, input) => runSubjects(createSystem(), operation, input),
+    endUnits: (run) => endFunctions(createSystem(), run),
+    log,
+  });
+  const transfers = new Set<Promise<void>>();
+  const settle = async () => {
+    await Promise.all([runs.settle(), ...transfers]);
+  };
+  return {
+    runs,
+    settle,
+    queries: { ...handlers, 'run.list': async ({ limit }) => ({ runs: await runs.list(limit) }) },
+    createSystem,
+    version: agentVersion,
+    bundle,
+    log,
+    isSetUp: () => isSetUp(createSystem()),
+    async openStream(stream, actor) {
+      const carry = await openRsync(stream, { actor, system: createSystem(), lockDir: LOCK_DIR, log });
+      return (socket) => {
+        const transfer = carry(socket).finally(() => transfers.delete(transfer));
+        transfers.add(transfer);
+        return transfer;
+      };
+    },
+    async serveUpgrade(socket: Duplex, upgrade) {
+      const reply = await receiveUpgrade(socket, upgrade, {
+        libDir: LIB_DIR,
+        launcher: AGENT_LAUNCHER,
+        node: process.execPath,
+        run: (wanted) => createSystem().run(wanted),
+        activeRuns: () => runs.active() + transfers.size,
+        stopAccepting: hooks.stopAccepting,
+      });
+      await new Promise((resolve) => socket.end(`${JSON.stringify(reply)}\n`, () => resolve(undefined)));
+      if (!reply.upgraded) return;
+      await settle();
+      hooks.stopAccepting();
+      // What came in just before.
+      await settle();
+      hooks.onUpgraded();
+    },
+  };
+}
+
+async function ownIdentity(): Promise<ProcessIdentity> {
+  const self = await identifyProcess(process.pid);
+  if (self === undefined) throw new RdcError('HOST_NOT_SUITABLE', '/proc is not mounted');
+  return self;
+}
+
+/** Exit code 5: no such unit. The glob is systemctl's own; it matches units that are loaded. */
+async function endFunctions(system: System, run: RunId): Promise<void> {
+  await system.run({ ...command('systemctl', 'stop', `rediacc-function-*-${run}-*`), allow: [1, 5] });
+}
+
+/** A record that is damaged was written by a setup all the same; who needs it is told what is wrong with it. */
+async function isSetUp(system: System): Promise<boolean> {
+  try {
+    return (await readMachine(system)) !== undefined;
+  } catch (error) {
+    if (error instanceof RdcError && error.code === 'CONFIG_INVALID') return true;
+    throw error;
+  }
+}

@@ -1,0 +1,25 @@
+// How large one event and the log of one run may become, so that no output, however long, fills memory or disk.
+import type { RunEvent } from '../protocol/events.ts';
+
+/** Of one run on disk; steps and warnings are kept beyond it. */
+export const MOST_LOG_BYTES = 64 * 1024 ** 2;
+/** Characters of one output event. */
+export const LONGEST_TEXT = 32 * 1024;
+
+/** The event itself, or several in its place where its output is long. */
+export function splitEvent(event: RunEvent): RunEvent[] {
+  if (event.kind !== 'output' || event.text.length <= LONGEST_TEXT) return [event];
+  const parts: RunEvent[] = [];
+  for (let at = 0; at < event.text.length; ) {
+    const end = cutBefore(event.text, at + LONGEST_TEXT);
+    parts.push({ ...event, text: event.text.slice(at, end) });
+    at = end;
+  }
+  return parts;
+}
+
+/** Not between the two halves of one character (UTF-16 surrogates). */
+function cutBefore(text: string, end: number): number {
+  const code = text.charCodeAt(end - 1);
+  return end < text.length && code >= 0xd800 && code <= 0xdbff ? end - 1 : end;
+}

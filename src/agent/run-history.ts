@@ -1,0 +1,47 @@
+// The runs on disk: listing them, and at the start of a daemon bringing to an end what its predecessor left.
+import type { RunId } from '../protocol/ids.ts';
+import type { RunSummary } from '../protocol/operations.ts';
+import { isGoingOn, lastSign, readRequest, readResult, runIds, writeResult } from './run-files.ts';
+import { interruptedResult } from './run-following.ts';
+
+/** Newest first. */
+export async function listRuns(runsDir: string, limit: number): Promise<RunSummary[]> {
+  const summaries: RunSummary[] = [];
+  for (const run of await runIds(runsDir)) {
+    if (summaries.length >= limit) break;
+    const summary = await summarize(`${runsDir}/${run}`, run);
+    if (summary !== undefined) summaries.push(summary);
+  }
+  return summaries;
+}
+
+async function summarize(directory: string, run: RunId): Promise<RunSummary | undefined> {
+  const request = await readRequest(directory);
+  // Removed since it was listed, or never begun.
+  if (request === undefined) return undefined;
+  const goesOn = await isGoingOn(directory);
+  const stored = await readResult(directory);
+  const { operation, repo, actor, startedAt } = request;
+  const outcome = stored?.outcome ?? (goesOn ? 'running' : 'interrupted');
+  return {
+    run,
+    operation,
+    ...(repo === undefined ? {} : { repo }),
+    actor,
+    startedAt,
+    ...(stored === undefined ? {} : { endedAt: stored.endedAt }),
+    outcome,
+    ...(stored?.error === undefined ? {} : { message: stored.error.message }),
+  };
+}
+
+/** Marks runs without a result whose daemon is gone. `endUnits` comes first, so that a crash in between repeats both. */
+export async function recoverRuns(runsDir: string, endUnits: (run: RunId) => Promise<void>): Promise<void> {
+  for (const run of await runIds(runsDir)) {
+    const directory = `${runsDir}/${run}`;
+    const request = await readRequest(directory);
+    if (request === undefined || (await readResult(directory)) !== undefined || (await isGoingOn(directory))) continue;
+    await endUnits(run);
+    await writeResult(directory, interruptedResult(run), (await lastSign(directory)) ?? request.startedAt);
+  }
+}

@@ -1,0 +1,166 @@
+// The runs of this daemon: locks, log, handler, result, in that order and back.
+import { randomBytes } from 'node:crypto';
+import { RdcError } from '../protocol/errors.ts';
+import type { RunId } from '../protocol/ids.ts';
+import { OPERATIONS, type RunResult, type RunSummary } from '../protocol/operations.ts';
+import { carryOutRun } from './carry-out-run.ts';
+import { LiveRun, type RunOwner, type RunSource } from './live-run.ts';
+import type { HeldLock } from './lock.ts';
+import { type Following, followRun, storedRun } from './run-following.ts';
+import { listRuns, recoverRuns } from './run-history.ts';
+import { openRunLog, type RunLog } from './run-log.ts';
+import { pruneRuns, RETENTION } from './run-retention.ts';
+import type { RunStart, Runs, RunsDeps } from './runs.ts';
+import { takeLocks } from './subject-locks.ts';
+import { Wakeup } from './wakeup.ts';
+
+/** Ended runs that are not on disk can be followed for a while: their follower may have lost its link. */
+const MOST_REMEMBERED = 20;
+
+export function createRuns(deps: RunsDeps): Runs {
+  return new RunRegistry(deps);
+}
+
+class RunRegistry implements Runs {
+  readonly #deps: RunsDeps;
+  readonly #live = new Map<RunId, LiveRun>();
+  readonly #remembered = new Map<RunId, RunSource>();
+  #pruning: Promise<void> = Promise.resolve();
+
+  constructor(deps: RunsDeps) {
+    this.#deps = deps;
+  }
+
+  async start(request: RunStart): Promise<RunId> {
+    const { operation, input, options, actor } = request;
+    const { runsDir, lockDir, self, log: onTrouble } = this.#deps;
+    const subjects = await this.#deps.subjectsOf(operation, input);
+    const run = newRunId();
+    const holder = { run, operation: OPERATIONS[operation].summary, actor };
+    const { waitMs, dryRun } = options;
+    const locks = dryRun ? [] : await takeLocks(lockDir, subjects, { owner: holder, waitMs, signal: request.signal });
+    const wakeup = new Wakeup();
+    const owner = { ...holder, since: Date.now() };
+    const repo = subjects.find((subject) => subject.repo !== undefined)?.repo;
+    const log = await openRunLog({
+      directory: `${runsDir}/${run}`,
+      request: { run, operation, repo, actor, startedAt: owner.since, input, owner: self },
+      dryRun,
+      onMore: () => wakeup.wake(),
+      onTrouble,
+    });
+    const live = new LiveRun({ owner, keys: subjects.map(({ key }) => key), journal: log.journal, wakeup });
+    this.#live.set(run, live);
+    live.ended = this.#carryOut(request, live, log, locks);
+    return run;
+  }
+
+  async #carryOut({ operation, input, options, actor }: RunStart, live: LiveRun, log: RunLog, locks: HeldLock[]) {
+    const { run } = live.owner;
+    const { signal } = live.controller;
+    for (const lock of locks) lock.onLost(() => live.controller.abort(lockLost(run)));
+    const result = await carryOutRun({
+      operation,
+      input,
+      handlers: this.#deps.handlers,
+      context: {
+        run,
+        actor,
+        dryRun: options.dryRun,
+        signal,
+        system: this.#deps.createSystem(signal),
+        report: (event) => log.journal.append(event),
+      },
+      endUnits: () => this.#endUnits(run),
+    });
+    const isOnDisk = await log.keep(result);
+    // Before anybody learns that it has ended: the next command must find the repository free.
+    for (const lock of locks.toReversed()) await this.#release(lock);
+    if (!isOnDisk) this.#remember(run, live);
+    this.#live.delete(run);
+    live.end(result);
+    this.#prune();
+  }
+
+  async follow(run: RunId, following: Following): Promise<RunResult> {
+    const here = this.#live.get(run) ?? this.#remembered.get(run);
+    const source = here ?? (await storedRun(this.#deps.runsDir, run));
+    if (source === undefined) throw noSuchRun(run);
+    return followRun(source, following);
+  }
+
+  async cancel(run: RunId, actor: string): Promise<boolean> {
+    const live = this.#live.get(run);
+    if (live === undefined) return this.#refuseToCancel(run);
+    live.controller.abort(new RdcError('CANCELLED', `run ${run} was cancelled by ${actor}`));
+    // Ending the client alone would leave the unit; the run itself waits until it is gone.
+    void this.#endUnits(run);
+    return true;
+  }
+
+  async #refuseToCancel(run: RunId): Promise<false> {
+    const source = this.#remembered.get(run) ?? (await storedRun(this.#deps.runsDir, run));
+    if (source === undefined) throw noSuchRun(run);
+    if ((await source.result()) !== undefined) return false;
+    throw new RdcError('FAILED', `run ${run} belongs to an agent that is being replaced and ends when its runs have`);
+  }
+
+  busy(key: string): RunOwner | undefined {
+    return [...this.#live.values()].find((run) => run.keys.includes(key))?.owner;
+  }
+
+  list(limit: number): Promise<RunSummary[]> {
+    return listRuns(this.#deps.runsDir, limit);
+  }
+
+  active(): number {
+    return this.#live.size;
+  }
+
+  async settle(): Promise<void> {
+    while (this.#live.size > 0) await Promise.all([...this.#live.values()].map((run) => run.ended));
+    await this.#pruning;
+  }
+
+  async recover(): Promise<void> {
+    await recoverRuns(this.#deps.runsDir, (run) => this.#endUnits(run));
+    this.#prune();
+  }
+
+  async #endUnits(run: RunId): Promise<void> {
+    await this.#deps.endUnits(run).catch((error: unknown) => {
+      this.#deps.log(
+        `the units of run ${run} cannot be ended: ${error instanceof Error ? error.message : String(error)}`,
+      );
+    });
+  }
+
+  async #release(lock: HeldLock): Promise<void> {
+    await lock.release().catch((error: unknown) => this.#deps.log(`a lock cannot be released: ${String(error)}`));
+  }
+
+  #remember(run: RunId, live: LiveRun): void {
+    this.#remembered.set(run, live);
+    const [oldest] = this.#remembered.keys();
+    if (this.#remembered.size > MOST_REMEMBERED && oldest !== undefined) this.#remembered.delete(oldest);
+  }
+
+  /** One at a time. */
+  #prune(): void {
+    this.#pruning = this.#pruning
+      .then(() => pruneRuns(this.#deps.runsDir, RETENTION))
+      .catch((error: unknown) => this.#deps.log(`old runs cannot be removed: ${String(error)}`));
+  }
+}
+
+function lockLost(run: RunId): RdcError {
+  return new RdcError('FAILED', `run ${run} was stopped: the process that held its lock was killed`);
+}
+
+function noSuchRun(run: RunId): RdcError {
+  return new RdcError('NOT_FOUND', `there is no run ${run} on this machine`, { hint: 'rdc run list' });
+}
+
+function newRunId(): RunId {
+  return `${Date.now().toString(16).padStart(12, '0')}-${randomBytes(4).toString('hex')}` as RunId;
+}

@@ -1,0 +1,46 @@
+import { expect, it } from 'vitest';
+import { accelArgs, type QemuOptions, qemuArgs } from '../../../src/cli/playground/qemu-args.ts';
+
+const options: QemuOptions = {
+  name: 'playground',
+  accel: 'tcg',
+  qemuVersion: 10,
+  cpus: 2,
+  memoryMiB: 3072,
+  kernel: '/cache/vmlinux',
+  initrd: '/cache/initrd',
+  machineId: '0123456789abcdef0123456789abcdef',
+  disks: [
+    { file: 'root.qcow2', cache: 'writeback' },
+    { file: 'data.qcow2', cache: 'unsafe' },
+  ],
+  sshPort: 2222,
+  smbiosFiles: ['credential.smbios'],
+  consoleLog: 'console.log',
+  qmpSocket: 'qmp.sock',
+  pidFile: 'qemu.pid',
+};
+
+it('hides cmpxchg16b from the guest only where QEMU miscompiles it', () => {
+  expect(accelArgs('tcg', 7)).toContain('max,cx16=off');
+  expect(accelArgs('tcg', 10)).toContain('max');
+  expect(accelArgs('kvm', 7)).toEqual(['-accel', 'kvm', '-cpu', 'host']);
+});
+
+it('forwards ssh on the loopback only and keeps credentials out of argv', () => {
+  const args = qemuArgs(options);
+  expect(args).toContain('user,id=n0,hostfwd=tcp:127.0.0.1:2222-:22');
+  expect(args).toContain('type=11,path=credential.smbios');
+});
+
+it('gives the disks in order, each with its own caching', () => {
+  const drives = qemuArgs(options).filter((word) => word.startsWith('if=none'));
+  expect(drives).toEqual([
+    'if=none,id=d0,file=root.qcow2,format=qcow2,cache=writeback,discard=unmap',
+    'if=none,id=d1,file=data.qcow2,format=qcow2,cache=unsafe,discard=unmap',
+  ]);
+});
+
+it('adds to the console log, so that the log of the boot before stays readable', () => {
+  expect(qemuArgs(options)).toContain('file,id=console,path=console.log,append=on');
+});
