@@ -7,7 +7,7 @@ const { version } = JSON.parse(await readFile(new URL('../package.json', import.
 const unitFiles = { '.service': 'text', '.socket': 'text', '.slice': 'text', '.conf': 'text', '.sh': 'text' };
 // Bundled CommonJS packages still call require() for Node's own modules.
 const requireShim =
-  "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);";
+  "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url); const __dirname = import.meta.dirname;";
 const shared = {
   bundle: true,
   platform: 'node',

@@ -1,7 +1,8 @@
 // The main job, as a person would type it: playground, encrypted repository, example application, proof that its
 // data survives closing and cannot be read while closed. Every line that starts with "$" is a command of rdc.
-import { randomBytes } from 'node:crypto';
+
 import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 
 const rdc = fileURLToPath(new URL('../dist/rdc/main.js', import.meta.url));
@@ -34,7 +35,8 @@ function ask(...args) {
 function onMachine(command, allowed = [0]) {
   console.log(`\n$ rdc ops ssh -- ${command}`);
   const result = spawnSync(process.execPath, [rdc, 'ops', 'ssh', '--', command], { encoding: 'utf8' });
-  if (!allowed.includes(result.status)) fail(`on the machine: ${command}: exit code ${result.status}: ${result.stderr}`);
+  if (!allowed.includes(result.status))
+    fail(`on the machine: ${command}: exit code ${result.status}: ${result.stderr}`);
   process.stdout.write(result.stdout);
   return { status: result.status, stdout: result.stdout };
 }
@@ -42,7 +44,19 @@ function onMachine(command, allowed = [0]) {
 function api(path, ...options) {
   const { services } = ask('repo', 'status', REPO, ...MACHINE);
   const { ip } = services.find(({ name }) => name === 'api') ?? fail('the api has no address');
-  const words = ['curl', '-sS', '--fail', '--retry', '30', '--retry-connrefused', '--retry-delay', '1', '--max-time', '20', ...options];
+  const words = [
+    'curl',
+    '-sS',
+    '--fail',
+    '--retry',
+    '30',
+    '--retry-connrefused',
+    '--retry-delay',
+    '1',
+    '--max-time',
+    '20',
+    ...options,
+  ];
   return JSON.parse(onMachine([...words, `http://${ip}:8080${path}`].join(' ')).stdout);
 }
 
@@ -67,7 +81,8 @@ console.log('Closed: the marker is not to be found in the image file.');
 
 run('repo', 'up', REPO, ...MACHINE, '--mount');
 const { volume } = ask('repo', 'status', REPO, ...MACHINE);
-if (onMachine(`sudo grep -aqF ${marker} ${volume.mapping}`, [0, 1]).status !== 0) fail('the control failed: the marker is not in the open volume either');
+if (onMachine(`sudo grep -aqF ${marker} ${volume.mapping}`, [0, 1]).status !== 0)
+  fail('the control failed: the marker is not in the open volume either');
 console.log('Open: the same search finds it in the decrypted volume, so the search works.');
 
 const second = api('/');

@@ -123,7 +123,8 @@ async function observeModules(
 }
 
 async function isLoadable(system: System, name: string, programs: Record<string, string>): Promise<boolean> {
-  if (programs.modprobe === undefined) return false;
+  // Setup brings modprobe and then loads them, which tells.
+  if (programs.modprobe === undefined) return true;
   const look = { ...command('modprobe', '--dry-run', '--quiet', name), allow: [1] };
   return (await system.run(look)).exitCode === 0;
 }

@@ -104,7 +104,6 @@ function mountUnit(datastore: string, { image, filesystem }: Pool): SetupFile {
       '',
     ].join('\n'),
     mode: 0o644,
-    afterwards: () => [run(command('systemctl', 'daemon-reload'))],
   };
 }
 
@@ -125,8 +124,9 @@ function mountStep(datastore: string, { filesystem }: Pool): Step<SetupFacts> {
       ...(facts.mount === undefined
         ? left.filter(({ path }) => facts.directories[path] !== undefined).map(({ path }) => remove(path))
         : []),
-      run(command('systemctl', 'daemon-reload')),
-      run(command('systemctl', 'enable', '--now', unit)),
+      // A unit that is there already and has changed is not read again by enable.
+      ...(facts.services[unit]?.needsReload ? [run(command('systemctl', 'daemon-reload'))] : []),
+      run(command('systemctl', 'enable', '--quiet', '--now', unit)),
     ],
     settleMs: 5000,
   };

@@ -7,6 +7,9 @@ import { makeDirectory, remove, run, write } from '../lifecycle/step.ts';
 import { AGENT_LAUNCHER, CONFIG_DIR, GUARD_FILE, SUDOERS_FILE, UNIT_DIR } from './layout.ts';
 import type { SetupFacts } from './setup-facts.ts';
 
+/** Renews the guard after a start of docker or nftables; see its file. */
+export const REFRESH_UNIT = 'rediacc-guard-refresh.service';
+
 export interface SetupFile {
   id: string;
   title: string;
@@ -55,7 +58,9 @@ export function datastoreDropIn(datastore: string): SetupFile {
     path: `${UNIT_DIR}/rediacc-volume@.service.d/10-datastore.conf`,
     text: `# Written by renet when the machine is set up.\n[Unit]\nRequiresMountsFor=${datastore}\n`,
     mode: 0o644,
-    afterwards: () => [run(command('systemctl', 'daemon-reload'))],
+    // On a first setup, enabling the unit that comes next makes systemd read everything.
+    afterwards: ({ services }) =>
+      services[REFRESH_UNIT]?.enabled === 'enabled' ? [run(command('systemctl', 'daemon-reload'))] : [],
   };
 }
 

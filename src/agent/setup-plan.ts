@@ -18,12 +18,11 @@ import {
   guardFile,
   networkdFile,
   networkManagerFile,
+  REFRESH_UNIT,
   type SetupFile,
   sudoersFile,
 } from './setup-files.ts';
 import type { SetupRequest } from './setup-request.ts';
-
-const REFRESH_UNIT = 'rediacc-guard-refresh.service';
 
 /** Which network managers the machine has; dhcpcd by its configuration. */
 export interface NetworkManagers {
@@ -122,8 +121,8 @@ function refreshStep(): Step<SetupFacts> {
     title: 'renew the guard whenever docker or nftables starts',
     already: 'the guard is renewed whenever docker or nftables starts',
     isDone: ({ services }) => services[REFRESH_UNIT]?.enabled === 'enabled' && !services[REFRESH_UNIT].needsReload,
-    actions: () => [
-      run(command('systemctl', 'daemon-reload')),
+    actions: ({ services }) => [
+      ...(services[REFRESH_UNIT]?.needsReload ? [run(command('systemctl', 'daemon-reload'))] : []),
       run(command('systemctl', 'enable', '--quiet', REFRESH_UNIT)),
     ],
   };

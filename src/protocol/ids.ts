@@ -4,11 +4,9 @@ import { z } from 'zod';
 const NAME_RULE = 'use 1 to 63 of a-z, A-Z, 0-9, "-", "_", starting with a letter or a digit';
 
 function nameSchema(noun: string) {
-  return z
-    .string()
-    .regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/, {
-      error: (issue) => `${JSON.stringify(issue.input)} is no legal ${noun}: ${NAME_RULE}`,
-    });
+  return z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/, {
+    error: (issue) => `${JSON.stringify(issue.input)} is no legal ${noun}: ${NAME_RULE}`,
+  });
 }
 
 export const repoNameSchema = nameSchema('repository name').brand<'RepoName'>();

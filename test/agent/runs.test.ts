@@ -10,7 +10,7 @@ import { RdcError } from '../../src/protocol/errors.ts';
 import type { JournalEvent } from '../../src/protocol/events.ts';
 import type { RunId } from '../../src/protocol/ids.ts';
 import { Secret } from '../../src/protocol/secret.ts';
-import { runsIn, temporaryDirectory, until, upHandler, upOutput } from './harness.ts';
+import { gate, runsIn, temporaryDirectory, until, upHandler, upOutput } from './harness.ts';
 
 const UP = { operation: 'repo.up', actor: 'anna@laptop', options: { dryRun: false, waitMs: 0 } } as const;
 const SHOP = { ...UP, input: { repo: 'shop' } };
@@ -24,14 +24,6 @@ async function followed(runs: Runs, run: RunId, after = 0) {
   const onEvent = async (event: JournalEvent) => void events.push(event);
   const result = await runs.follow(run, { after, onEvent });
   return { events, result, texts: events.map(({ event }) => (event.kind === 'output' ? event.text : event.kind)) };
-}
-
-function gate() {
-  let open: () => void = () => undefined;
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { opened, open };
 }
 
 describe('a run', () => {

@@ -1,7 +1,6 @@
 // A workstation with one context "production" and model machines in it, ready for commands.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Config } from '../../src/cli/config-file.ts';
 import { FakeMachine } from './fake-agent.ts';
 import { type CliResult, type CliWorld, HOST_KEY, runCli, temporaryDirectory } from './run-cli.ts';
 
@@ -21,8 +20,8 @@ export function workstation(...names: string[]): Workstation {
   const records = Object.fromEntries(
     names.map((name, index) => [name, { ip: `203.0.113.${index + 50}`, user: 'deploy', hostKeys: [HOST_KEY.key] }]),
   );
-  const config = { version: 1, current: 'production', contexts: { production: { machines: records } } };
-  writeFileSync(join(configDir, 'config.json'), JSON.stringify(config satisfies Omit<Config, 'current' | 'contexts'>));
+  const config = { version: 1 as const, current: 'production', contexts: { production: { machines: records } } };
+  writeFileSync(join(configDir, 'config.json'), JSON.stringify(config));
   const rdc: Workstation['rdc'] = (argv, extra = {}) =>
     runCli(typeof argv === 'string' ? argv.split(' ') : argv, { configDir, machines, ...extra });
   return {

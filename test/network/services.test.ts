@@ -27,7 +27,7 @@ describe('slots', () => {
 
   it('fill the gap that a hand-made file leaves', () => {
     const file = parseServicesFile(PATH, '{"services":{"api":{"slot":0},"postgres":{"slot":2}}}');
-    expect(mergeServices(file, ['redis']).services['redis']).toEqual({ slot: 1 });
+    expect(mergeServices(file, ['redis']).services.redis).toEqual({ slot: 1 });
   });
 
   it('run out with the 62nd service, which is named', () => {

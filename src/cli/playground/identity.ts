@@ -78,6 +78,8 @@ export function tmpfilesLines(identity: {
     `f~ ${path} ${mode} ${owner} ${owner} - ${base64(content)}`;
   const lines = [
     file('/etc/hosts', '0644', 'root', hosts),
+    // QEMU makes every client come from its gateway: sshd must not hold one client's early end against the next.
+    file('/etc/ssh/sshd_config.d/source.conf', '0644', 'root', 'PerSourcePenalties no\n'),
     file('/etc/ssh/ssh_host_ed25519_key', '0600', 'root', identity.hostKey),
     file('/etc/ssh/ssh_host_ed25519_key.pub', '0644', 'root', identity.hostKeyPublic),
     ...[
