@@ -42,6 +42,11 @@ export const GROUPS: readonly CommandGroup[] = [
     load: async () => (await import('./machine.ts')).MACHINE_COMMANDS,
   },
   {
+    name: 'ops',
+    summary: 'a playground machine on this workstation',
+    load: async () => (await import('./ops.ts')).OPS_COMMANDS,
+  },
+  {
     name: 'doctor',
     summary: 'check this workstation',
     load: async () => [(await import('./doctor.ts')).doctor],

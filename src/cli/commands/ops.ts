@@ -1,0 +1,117 @@
+// rdc ops …: the playground machine, registered as machine "playground" in a context of its own.
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { formatDuration } from '../../protocol/duration.ts';
+import type { ContextName, MachineName } from '../../protocol/ids.ts';
+import { defineCommand, flag, restArguments } from '../command.ts';
+import type { CommandContext } from '../context.ts';
+import type { VmInstance } from '../playground/instance.ts';
+import type { StepReport } from '../playground/report.ts';
+
+const NAME = 'playground';
+
+const opsUpCommand = defineCommand({
+  name: 'ops up',
+  summary: 'start the playground machine, building it first where needed',
+  args: {},
+  options: {},
+  changes: 'nothing',
+  async run(command) {
+    const { opsUp } = await import('../playground/ops.ts');
+    const { state, vm } = await opsUp({ ...places(command), report: reporter(command), signal: command.signal });
+    await register(command, vm);
+    command.io.say(
+      `${state === 'already' ? '= already: ' : ''}machine "${NAME}" is running; next: rdc context setup-machine ${NAME} --context ${NAME}`,
+    );
+    command.io.printJson({ state, machine: NAME, port: vm.sshPort });
+    return undefined;
+  },
+});
+
+const opsStatusCommand = defineCommand({
+  name: 'ops status',
+  summary: 'whether the playground machine runs',
+  args: {},
+  options: {},
+  changes: 'nothing',
+  async run(command) {
+    const { opsStatus } = await import('../playground/ops.ts');
+    const { state } = await opsStatus(places(command));
+    command.io.print(`machine "${NAME}" is ${state}`);
+    command.io.printJson({ state });
+    return undefined;
+  },
+});
+
+const opsDownCommand = defineCommand({
+  name: 'ops down',
+  summary: 'power the playground machine off',
+  args: {},
+  options: { delete: flag('--delete', 'remove the machine and its disks as well') },
+  changes: 'nothing',
+  async run(command, input) {
+    const { opsDown } = await import('../playground/ops.ts');
+    const ended = await opsDown({
+      ...places(command),
+      report: reporter(command),
+      signal: command.signal,
+      delete: input.delete,
+    });
+    command.io.say(`machine "${NAME}" is off${ended.deleted ? ' and removed' : ''}`);
+    command.io.printJson(ended);
+    return undefined;
+  },
+});
+
+const opsSshCommand = defineCommand({
+  name: 'ops ssh',
+  summary: 'log in to the playground machine, or run a command on it',
+  args: { words: restArguments('COMMAND', 'what to run; a shell when left out') },
+  options: {},
+  changes: 'nothing',
+  async run(command, { words }) {
+    const { opsSshArgs } = await import('../playground/ops.ts');
+    const args = [...(await opsSshArgs(places(command))), ...words];
+    const child = spawn('ssh', args, { stdio: 'inherit' });
+    return new Promise((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', (code) => resolve({ exitCode: code ?? 1 }));
+    });
+  },
+});
+
+export const OPS_COMMANDS = [opsUpCommand, opsStatusCommand, opsDownCommand, opsSshCommand];
+
+function places({ env }: CommandContext): { stateDir: string; cacheDir: string } {
+  const home = env.HOME ?? '/root';
+  return {
+    stateDir: join(env.XDG_STATE_HOME ?? join(home, '.local/state'), 'rediacc', 'playground'),
+    cacheDir: join(env.XDG_CACHE_HOME ?? join(home, '.cache'), 'rediacc', 'playground'),
+  };
+}
+
+function reporter({ io }: CommandContext): (step: StepReport) => void {
+  return ({ title, state, ms, detail }) => {
+    if (state !== 'start')
+      io.say(
+        `  ${title}${detail === undefined ? '' : ` (${detail})`}${ms === undefined ? '' : ` ${formatDuration(ms)}`}`,
+      );
+  };
+}
+
+/** A machine like any other: address, login, pinned host key. The current context stays what it is. */
+async function register({ config }: CommandContext, vm: VmInstance): Promise<void> {
+  await config.update((file) => {
+    const context = file.contexts[NAME as ContextName] ?? { machines: {}, repositories: {} };
+    context.sshKey = vm.identityFile;
+    context.machines[NAME as MachineName] = {
+      ip: vm.sshHost,
+      user: vm.users.deploy,
+      port: vm.sshPort,
+      datastore: '/mnt/rediacc',
+      hostKeys: vm.hostKeys,
+    };
+    file.contexts[NAME as ContextName] = context;
+    file.current ??= NAME as ContextName;
+  });
+}
