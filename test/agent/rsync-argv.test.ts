@@ -1,18 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { parseRsyncArgv } from '../../src/agent/rsync-argv.ts';
 
-/** As rsync 3.2.7 sends it for `-rlptH --partial-dir=.rsync-partial --modify-window=-1 --delete-delay`. */
+/** As rsync 3.2.7 sends it for our own upload. */
 const UPLOAD = [
-  'rsync',
-  '--server',
-  '-lHtpre.iLsfxCIvu',
-  '-@-1',
-  '--delete-delay',
-  '--info=STATS2',
-  '--partial-dir',
-  '.rsync-partial',
-  '.',
-  '/x',
+  ...['rsync', '--server', '-lHtpre.LsfxCIvu', '--delete-delay', '-@-1', '--partial-dir', '.rsync-partial'],
+  ...['--info=STATS2', '.', './'],
 ];
 
 describe('rsync on the server side', () => {
