@@ -67,7 +67,7 @@ export function parseRsyncArgv(argv: readonly string[]): RsyncServer {
   if (words[dot] !== '.') throw refuse(words.slice(-2).join(' '));
   const options = words.slice(0, dot);
   checkOptions(options);
-  const dryRun = options.some((option) => BUNDLE.exec(option)?.[1]?.includes('n'));
+  const dryRun = options.some((option) => BUNDLE.exec(option)?.[1]?.includes('n') === true);
   return { sender, dryRun, options };
 }
 

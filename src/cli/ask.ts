@@ -1,7 +1,7 @@
 // Questions to a person. Only a terminal is asked; what to do without one is up to the caller. Questions go to stderr,
 // so that stdout stays data.
 import { RdcError } from '../protocol/errors.ts';
-import { type Secret, secretSchema } from '../protocol/secret.ts';
+import { type Secret, secretTextSchema } from '../protocol/secret.ts';
 import type { Io } from './io.ts';
 
 export interface Ask {
@@ -31,7 +31,7 @@ export function terminalAsk(io: Io, signal: AbortSignal): Ask {
 
 /** Throws INVALID_INPUT without showing the text. */
 export function readSecret(text: string, source: string): Secret {
-  const parsed = secretSchema.safeParse(text);
+  const parsed = secretTextSchema.safeParse(text);
   if (parsed.success) return parsed.data;
   throw new RdcError('INVALID_INPUT', `${source} cannot be a credential: ${parsed.error.issues[0]?.message ?? ''}`);
 }

@@ -1,6 +1,5 @@
 // Where words go. Data goes to stdout, talk to stderr; with --json stdout carries one document and nothing else.
 // Colour and a live line only on a terminal; -q silences talk, never warnings or errors.
-import { stripVTControlCharacters } from 'node:util';
 import pc from 'picocolors';
 
 export interface OutStream extends NodeJS.WritableStream {
@@ -78,10 +77,21 @@ export function createIo(streams: Streams, options: IoOptions, env: NodeJS.Proce
 export function cleanLine(text: string, keepColours: boolean): string {
   // A progress bar rewrites its line: what stands at the end is what a person would see.
   const visible = text.replace(/\r+$/, '').split('\r').at(-1) ?? '';
-  if (!keepColours) return stripControls(stripVTControlCharacters(visible));
+  if (!keepColours) return stripControls(stripEscapes(visible));
   const parts = visible.split(SGR_SEQUENCE);
-  const kept = parts.map((part) => (SGR_ONLY.test(part) ? part : stripControls(stripVTControlCharacters(part))));
+  const kept = parts.map((part) => (SGR_ONLY.test(part) ? part : stripControls(stripEscapes(part))));
   return parts.length > 1 ? `${kept.join('')}\u001b[0m` : kept.join('');
+}
+
+// ECMA-48: control sequences, control strings with their end, then the short escapes. Node's own
+// stripVTControlCharacters takes "ESC [ H text BEL" for one string and swallows the text.
+const ESCAPES = new RegExp(
+  '\\u001b(?:\\[[0-?]*[ -/]*[@-~]|[\\]PX^_][^\\u0007\\u001b]*(?:\\u0007|\\u001b\\\\)?|[ -/]*[0-~])',
+  'g',
+);
+
+function stripEscapes(text: string): string {
+  return text.replace(ESCAPES, '');
 }
 
 const SGR = '\u001b\\[[0-9;]*m';

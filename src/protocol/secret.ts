@@ -45,16 +45,16 @@ export class Secret {
   }
 }
 
-/** Accepts the wire's string and makes a Secret of it; an existing Secret passes through. Up to 8 KiB (cryptsetup's limit for a passphrase is 512 characters when interactive, 8 MiB as key file). */
-export const secretSchema = z.union([
-  z.instanceof(Secret),
-  z
-    .string()
-    .min(1, 'the credential is empty')
-    .max(8192, 'the credential is longer than 8192 characters')
-    .refine((text) => !/[\n\r\0]/.test(text), 'the credential contains a line break or a NUL')
-    .transform((text) => new Secret(text)),
-]);
+/** What a person typed or a command printed. Up to 8 KiB (cryptsetup's limit for a passphrase is 512 characters when interactive, 8 MiB as key file). */
+export const secretTextSchema = z
+  .string()
+  .min(1, 'the credential is empty')
+  .max(8192, 'the credential is longer than 8192 characters')
+  .refine((text) => !/[\n\r\0]/.test(text), 'the credential contains a line break or a NUL')
+  .transform((text) => new Secret(text));
+
+/** Accepts the wire's string and makes a Secret of it; an existing Secret passes through. */
+export const secretSchema = z.union([z.instanceof(Secret), secretTextSchema]);
 
 /** A deep copy in which every Secret is its plain value: what goes onto the wire, and nowhere else. */
 export function revealForWire(value: unknown): unknown {

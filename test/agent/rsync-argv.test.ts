@@ -9,7 +9,7 @@ const UPLOAD = [
 
 describe('rsync on the server side', () => {
   it('is accepted as our own client sends it, without its paths', () => {
-    expect(parseRsyncArgv(UPLOAD)).toEqual({ sender: false, options: UPLOAD.slice(2, -2) });
+    expect(parseRsyncArgv(UPLOAD)).toEqual({ sender: false, dryRun: false, options: UPLOAD.slice(2, -2) });
     expect(parseRsyncArgv(['rsync', '--server', '--sender', '-lre.iLsfxCIvu', '.', '/x']).sender).toBe(true);
   });
 

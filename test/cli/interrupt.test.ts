@@ -55,7 +55,7 @@ describe('Ctrl-C', () => {
       Promise.reject(Object.assign(new Error('User force closed the prompt'), { name: 'ExitPromptError' }));
     const ask = { confirm: text, text, passphrase: text, secret: text };
     const terminal = { stdin: true, stderr: true };
-    expect(await rdc('repo delete shop', { replace: { ask }, terminal })).toMatchObject({
+    expect(await rdc('repo delete shop --no-color', { replace: { ask }, terminal })).toMatchObject({
       exitCode: 130,
       stderr: expect.stringContaining('rdc: interrupted'),
     });
