@@ -70,7 +70,7 @@ function properties({ paths, units }: RepoTarget): [string, string][] {
     ['PrivateDevices', 'yes'],
     ['PrivateNetwork', 'yes'],
     ['PrivateIPC', 'yes'],
-    ['RestrictAddressFamilies', 'none'],
+    ['RestrictAddressFamilies', 'AF_UNIX'],
     ['NoNewPrivileges', 'yes'],
     ['CapabilityBoundingSet', 'CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID'],
     ['KillMode', 'control-group'],

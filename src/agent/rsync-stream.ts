@@ -2,10 +2,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { command } from '../lifecycle/command.ts';
 import type { System } from '../lifecycle/system.ts';
 import { RdcError, toWireError } from '../protocol/errors.ts';
 import type { RsyncStream } from '../protocol/hello.ts';
+import { type StreamEnd, StreamFramer } from '../protocol/stream-frames.ts';
 import { acquireLock } from './lock.ts';
 import { keepTail } from './output-tail.ts';
 import { openWorkbench, type Workbench } from './repo-workbench.ts';
@@ -65,19 +67,35 @@ async function requireRsync(system: System): Promise<void> {
 async function transfer(socket: Duplex, place: RsyncPlace, server: RsyncServer, deps: TransferDeps): Promise<void> {
   const since = Date.now();
   const { existing, missing, target } = place;
+  const framer = new StreamFramer();
+  const sent = pipeline(framer, socket, { end: false });
   try {
-    await carry(socket, sandboxedRsync(place, server), deps);
+    const end = await carry({ socket, framer }, sandboxedRsync(place, server), deps);
     // Also after one that broke off: what has arrived is there.
     if (!server.sender && !server.dryRun) {
       await giveToDirectoryOwners({ mountPoint: target.paths.mountPoint, existing, missing, since });
     }
+    framer.finish(end);
   } catch (error) {
-    deps.log(`file transfer of ${target.guid}: ${toWireError(error).message}`);
+    const wire = toWireError(error);
+    deps.log(`file transfer of ${target.guid}: ${wire.message}`);
+    framer.finish({ exitCode: 1, error: wire });
   }
+  // The client may be gone; that is its affair.
+  await sent.catch(() => undefined);
+}
+
+interface Line {
+  socket: Duplex;
+  framer: StreamFramer;
 }
 
 /** Resolves when the unit has ended. The socket stays open: the client's rsync waits for its end, so owners are right by then. */
-async function carry(socket: Duplex, { unit, run }: TransferUnit, { system, log }: TransferDeps): Promise<void> {
+async function carry(
+  { socket, framer }: Line,
+  { unit, run }: TransferUnit,
+  { system, log }: TransferDeps,
+): Promise<StreamEnd> {
   const child = spawn(run.file, run.args, { stdio: 'pipe', env: { PATH: SEARCH_PATH, LC_ALL: 'C' } });
   const said = keepTail(child.stderr);
   let farewell: NodeJS.Timeout | undefined;
@@ -92,14 +110,28 @@ async function carry(socket: Duplex, { unit, run }: TransferUnit, { system, log 
   child.stdin.on('error', () => undefined);
   child.stdout.on('error', () => undefined);
   socket.pipe(child.stdin);
-  child.stdout.pipe(socket, { end: false });
+  child.stdout.pipe(framer, { end: false });
   socket.once('close', onGone);
   if (socket.destroyed) onGone();
   try {
     const [code] = (await once(child, 'close')) as [number | null];
-    if (code !== 0) log(`${unit} ended with ${code ?? 'a signal'}: ${said().trim()}`);
+    if (code === 0) return { exitCode: 0 };
+    log(`${unit} ended with ${code ?? 'a signal'}: ${said().trim()}`);
+    return transferEnd(code ?? 1, said().trim());
   } finally {
     clearTimeout(farewell);
     socket.off('close', onGone);
   }
+}
+
+/** What rsync tells its client by itself needs no second word; the rest does. Codes: EXIT VALUES of rsync(1). */
+function transferEnd(exitCode: number, said: string): StreamEnd {
+  if (/No space left on device|Disk quota exceeded/.test(said)) {
+    return { exitCode, error: toWireError(new RdcError('NO_SPACE', 'the repository is full', { cause: said })) };
+  }
+  if (said.includes('rsync error:') || exitCode >= 10) return { exitCode };
+  return {
+    exitCode,
+    error: toWireError(new RdcError('FAILED', 'the file transfer could not be started', { cause: said })),
+  };
 }

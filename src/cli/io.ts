@@ -85,8 +85,9 @@ export function cleanLine(text: string, keepColours: boolean): string {
 
 // ECMA-48: control sequences, control strings with their end, then the short escapes. Node's own
 // stripVTControlCharacters takes "ESC [ H text BEL" for one string and swallows the text.
+const ESCAPE = '\u001b';
 const ESCAPES = new RegExp(
-  '\\u001b(?:\\[[0-?]*[ -/]*[@-~]|[\\]PX^_][^\\u0007\\u001b]*(?:\\u0007|\\u001b\\\\)?|[ -/]*[0-~])',
+  `${ESCAPE}(?:\\[[0-?]*[ -/]*[@-~]|[\\]PX^_][^\\u0007${ESCAPE}]*(?:\\u0007|${ESCAPE}\\\\)?|[ -/]*[0-~])`,
   'g',
 );
 

@@ -1,4 +1,6 @@
 // Wires sync-transport.ts to a command's context: which session rsync gets, and how its progress is drawn.
+import { RdcError } from '../protocol/errors.ts';
+import type { AgentClient } from './agent-client.ts';
 import { openProgress, type Progress } from './progress.ts';
 import { actorOf, type ReachContext, sshTarget, transportFor } from './reach.ts';
 import { findProgram } from './ssh/pick-transport.ts';
@@ -9,10 +11,30 @@ import {
   type SyncResult,
   syncFiles,
 } from './sync-transport.ts';
-import type { RepositoryTarget } from './target.ts';
+import type { MachineTarget, RepositoryTarget } from './target.ts';
 
+export interface SyncContext extends ReachContext {
+  connect(target: MachineTarget): Promise<AgentClient>;
+}
+
+/** An agent of another protocol cannot take the files; a session of the usual kind brings it up to date, or says why not. */
 export async function runSync(
-  context: ReachContext,
+  context: SyncContext,
+  program: readonly string[],
+  repo: RepositoryTarget,
+  request: SyncRequest,
+): Promise<SyncResult> {
+  try {
+    return await syncOnce(context, program, repo, request);
+  } catch (error) {
+    if (!(error instanceof RdcError) || error.code !== 'AGENT_MISMATCH') throw error;
+    await (await context.connect(repo.machine)).close();
+    return await syncOnce(context, program, repo, request);
+  }
+}
+
+async function syncOnce(
+  context: SyncContext,
   program: readonly string[],
   repo: RepositoryTarget,
   request: SyncRequest,

@@ -2,11 +2,12 @@
 // See docs/decisions/0002-wire-protocol.md.
 import { z } from 'zod';
 import { repoRefSchema } from './ids.ts';
+import { wireErrorSchema } from './wire-error.ts';
 
 /** Raised when an old program could not understand a new one. */
 export const PROTOCOL_VERSION = 1;
 
-/** rsync's server side inside one repository. Bytes follow the two hello lines in both directions. */
+/** rsync's server side inside one repository. Its input follows the client's line as it is, its output the agent's line in frames (stream-frames.ts). */
 export const rsyncStreamSchema = z.object({
   kind: z.literal('rsync'),
   repo: repoRefSchema,
@@ -34,12 +35,7 @@ export const upgradeReplySchema = z.union([
   z.object({ upgraded: z.literal(true), restarted: z.boolean() }),
   z.object({
     upgraded: z.literal(false),
-    error: z.object({
-      code: z.string(),
-      message: z.string(),
-      hint: z.string().optional(),
-      detail: z.string().optional(),
-    }),
+    error: wireErrorSchema,
   }),
 ]);
 
@@ -63,9 +59,7 @@ export const serverHelloSchema = z.object({
   /** sha-256 of the agent's bundle, hex: the CLI compares it with the one it carries. */
   bundle: z.string(),
   /** Set when the session ends here, e.g. a stream that cannot be opened. */
-  error: z
-    .object({ code: z.string(), message: z.string(), hint: z.string().optional(), detail: z.string().optional() })
-    .optional(),
+  error: wireErrorSchema.optional(),
   /** True once setup has recorded a datastore in /etc/rediacc. */
   setUp: z.boolean(),
 });

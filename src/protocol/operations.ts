@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { planStepSchema } from './events.ts';
 import { absolutePathSchema, guidSchema, networkIdSchema, repoNameSchema, repoRefSchema, runIdSchema } from './ids.ts';
 import { secretSchema } from './secret.ts';
+import { wireErrorSchema } from './wire-error.ts';
 
 export interface Operation<
   I extends z.ZodType = z.ZodType,
@@ -235,13 +236,6 @@ export const runOptionsSchema = z.object({
   dryRun: z.boolean().default(false),
   /** Milliseconds to wait for a busy repository; 0: refuse at once with BUSY. */
   waitMs: z.number().int().min(0).default(0),
-});
-
-export const wireErrorSchema = z.object({
-  code: z.string(),
-  message: z.string(),
-  hint: z.string().optional(),
-  detail: z.string().optional(),
 });
 
 /** How a run ended. `output` is there when it is done or partial. */

@@ -3,12 +3,13 @@
 // path is seen in the process list.
 import { readFile, writeFile } from 'node:fs/promises';
 import type { Readable, Writable } from 'node:stream';
-import { finished } from 'node:stream/promises';
+import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import { fromWireError, RdcError, toWireError, type WireError } from '../../protocol/errors.ts';
 import { PROTOCOL_VERSION } from '../../protocol/hello.ts';
 import { repoRefSchema } from '../../protocol/ids.ts';
-import { wireErrorSchema } from '../../protocol/operations.ts';
+import { StreamUnframer } from '../../protocol/stream-frames.ts';
+import { wireErrorSchema } from '../../protocol/wire-error.ts';
 import { AGENT_PLACE } from './access.ts';
 import { clientHello, exchangeHello } from './hello.ts';
 import { elevate } from './remote-failure.ts';
@@ -101,10 +102,15 @@ async function join(
     if (hello.error !== undefined) throw fromWireError(hello.error as WireError);
     if (hello.protocol !== PROTOCOL_VERSION) throw otherProtocol(target.machine, hello.version);
     deps.stdin.pipe(session.stdin);
-    session.stdout.pipe(deps.stdout, { end: false });
-    const [{ exitCode }] = await Promise.all([session.ended, finished(session.stdout, { writable: false })]);
+    const unframer = new StreamUnframer();
+    const [{ exitCode }] = await Promise.all([
+      session.ended,
+      pipeline(session.stdout, unframer, deps.stdout, { end: false }).catch(unlessGone),
+    ]);
     deps.stderr.write(session.stderrText());
-    return exitCode;
+    const end = unframer.ending();
+    if (end?.error !== undefined) throw fromWireError(end.error as WireError);
+    return end?.exitCode ?? (exitCode === 0 ? OWN_FAILURE : exitCode);
   } finally {
     session.close();
   }
@@ -114,4 +120,10 @@ function otherProtocol(machine: string, version: string): RdcError {
   return new RdcError('AGENT_MISMATCH', `the agent on machine "${machine}" (${version}) is not of this rdc's kind`, {
     hint: `rdc machine status ${machine}`,
   });
+}
+
+/** rsync may leave before the far side does; why, it says itself. */
+function unlessGone(error: unknown): void {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code !== 'EPIPE' && code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
 }

@@ -23,6 +23,8 @@ import {
   WIRE_ERROR,
 } from '../../../src/protocol/rpc.ts';
 
+import { StreamFramer } from '../../../src/protocol/stream-frames.ts';
+
 declare const __RDC_VERSION__: string;
 declare const __FAKE__: { fails?: 'selftest' | 'units'; protocol?: number; busy?: boolean; launcher: string };
 
@@ -92,10 +94,11 @@ function stream({ argv, directory, repo }: { argv: string[]; directory: string; 
   const cwd = join(process.env.FAKE_REPOSITORIES ?? '/nonexistent', repo, directory);
   mkdirSync(cwd, { recursive: true });
   const [file = '', ...args] = argv;
-  const child = spawn(file, args, { cwd, stdio: 'inherit' });
-  child.once('exit', (code) => {
-    process.exitCode = code ?? 1;
-  });
+  const child = spawn(file, args, { cwd, stdio: ['inherit', 'pipe', 'inherit'] });
+  const framer = new StreamFramer();
+  framer.pipe(process.stdout);
+  child.stdout.pipe(framer, { end: false });
+  child.once('close', (code) => framer.finish({ exitCode: code ?? 1 }));
 }
 
 function converse(): void {
