@@ -7,8 +7,10 @@ import ts from 'typescript';
 export type ImportKind = 'static' | 'dynamic' | 'type';
 
 export interface SourceImport {
-  /** A path from the root of the project ("src/cli/io.ts") or what stands in the import ("zod", "node:fs"). */
+  /** A path from the root of the project ("src/cli/io.ts") or what stands in the import ("zod/v4", "node:fs"). */
   target: string;
+  /** "zod"; undefined: Node's own, or a file of ours. */
+  package: string | undefined;
   kind: ImportKind;
 }
 
@@ -28,7 +30,8 @@ export function importsOf(path: string, text: string): SourceImport[] {
     if (specifier === undefined || !ts.isStringLiteral(specifier))
       throw new Error(`${path}: an import of no fixed name`);
     const { text: name } = specifier;
-    found.push({ target: name.startsWith('.') ? join(dirname(path), name) : name, kind });
+    if (name.startsWith('.')) found.push({ target: join(dirname(path), name), package: undefined, kind });
+    else found.push({ target: name, package: packageOf(name), kind });
   };
   const visit = (node: ts.Node): void => {
     if (ts.isImportDeclaration(node)) add(node.moduleSpecifier, node.importClause?.isTypeOnly ? 'type' : 'static');
@@ -43,13 +46,13 @@ export function importsOf(path: string, text: string): SourceImport[] {
   return found;
 }
 
-/** "vscode-jsonrpc/node.js" -> "vscode-jsonrpc"; undefined: Node's own, or a file of ours. */
-export function packageOf(target: string): string | undefined {
-  if (/^(src|systemd|node:)/.test(target)) return undefined;
-  return target.startsWith('@') ? target.split('/', 2).join('/') : target.split('/', 1)[0];
+/** "vscode-jsonrpc/node.js" -> "vscode-jsonrpc" */
+function packageOf(name: string): string | undefined {
+  if (name.startsWith('node:')) return undefined;
+  return name.split('/', name.startsWith('@') ? 2 : 1).join('/');
 }
 
 /** The files that import a package, in whatever way. */
 export function importersOf(imports: SourceImports, name: string): string[] {
-  return [...imports].filter(([, list]) => list.some(({ target }) => packageOf(target) === name)).map(([file]) => file);
+  return [...imports].filter(([, list]) => list.some((one) => one.package === name)).map(([file]) => file);
 }
