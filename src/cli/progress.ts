@@ -12,6 +12,9 @@ const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '
 const FRAME_MS = 100;
 /** Without a changing line, a long step says that it is still at it. */
 const STILL_MS = 15_000;
+/** What docker prints of every layer of an image, many times a second; the log of the run keeps it. */
+const IMAGE_PROGRESS =
+  /^\s*[0-9a-f]{12}:? (?:Pulling fs layer|Waiting|Downloading|Verifying Checksum|Download complete|Extracting|Pull complete|Already exists)\b/;
 
 export interface Progress {
   event(event: RunEvent): void;
@@ -26,6 +29,8 @@ export interface Progress {
 interface Running {
   title: string;
   startedAt: number;
+  /** Its last line of progress, shown behind it for as long as it runs. */
+  note?: string;
   transfer?: { event: TransferEvent; startedAt: number; startedWith: number };
 }
 
@@ -90,7 +95,11 @@ class Drawing implements Progress {
 
   #output(source: string, text: string): void {
     const { cyan, isColorSupported } = this.#io.paintErr;
-    this.#line(`${cyan(`${source} |`)} ${cleanLine(text, isColorSupported)}`);
+    const line = cleanLine(text, isColorSupported);
+    if (this.#io.verbose || !IMAGE_PROGRESS.test(line)) return this.#line(`${cyan(`${source} |`)} ${line}`);
+    const running = [...this.#running.values()].find(({ title }) => title === source);
+    if (running !== undefined) running.note = line.trim();
+    this.#draw();
   }
 
   #planned(steps: readonly PlanStep[]): void {
@@ -124,8 +133,10 @@ class Drawing implements Progress {
     this.#screen.status(lines.map((line) => `${this.#io.paintErr.cyan(frame)} ${line}`));
   }
 
-  #describe({ title, startedAt, transfer }: Running): string {
-    if (transfer === undefined) return `${title} ${formatDuration(this.#now() - startedAt)}`;
+  #describe({ title, startedAt, transfer, note }: Running): string {
+    if (transfer === undefined) {
+      return `${title} ${formatDuration(this.#now() - startedAt)}${note === undefined ? '' : `  ${note}`}`;
+    }
     return `${title} ${describeTransfer(transfer.event, this.#now() - transfer.startedAt, transfer.startedWith)}`;
   }
 }

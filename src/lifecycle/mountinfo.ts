@@ -8,6 +8,10 @@ export interface Mount {
   filesystem: string;
   source: string;
   readOnly: boolean;
+  /** Peer group whose mounts and unmounts it shares (shared:N). */
+  peerGroup?: number;
+  /** Peer group whose mounts and unmounts it receives (master:N). */
+  master?: number;
 }
 
 export function parseMountinfo(text: string): Mount[] {
@@ -19,7 +23,7 @@ export function parseMountinfo(text: string): Mount[] {
 
 function parseLine(line: string): Mount {
   const [left = '', right = ''] = line.split(' - ');
-  const [, , device = '', root = '', mountPoint = '', options = ''] = left.split(' ');
+  const [, , device = '', root = '', mountPoint = '', options = '', ...tags] = left.split(' ');
   const [filesystem = '', source = ''] = right.split(' ');
   return {
     device,
@@ -28,7 +32,14 @@ function parseLine(line: string): Mount {
     filesystem,
     source: unescapeOctal(source),
     readOnly: options.split(',').includes('ro'),
+    ...groupOf(tags, 'shared', 'peerGroup'),
+    ...groupOf(tags, 'master', 'master'),
   };
+}
+
+function groupOf<Key extends string>(tags: readonly string[], tag: string, key: Key): Partial<Record<Key, number>> {
+  const found = tags.find((text) => text.startsWith(`${tag}:`));
+  return found === undefined ? {} : ({ [key]: Number(found.slice(tag.length + 1)) } as Record<Key, number>);
 }
 
 /** The kernel writes space, tab, newline and backslash as \040 \011 \012 \134. */

@@ -8,7 +8,15 @@ it('mountinfo lines with optional fields, none, and escaped blanks are read', ()
     '',
   ].join('\n');
   expect(parseMountinfo(text)).toEqual([
-    { device: '98:0', root: '/mnt1', mountPoint: '/mnt2', filesystem: 'ext3', source: '/dev/root', readOnly: false },
+    {
+      device: '98:0',
+      root: '/mnt1',
+      mountPoint: '/mnt2',
+      filesystem: 'ext3',
+      source: '/dev/root',
+      readOnly: false,
+      master: 1,
+    },
     {
       device: '253:0',
       root: '/',
