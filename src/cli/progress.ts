@@ -96,7 +96,10 @@ class Drawing implements Progress {
   #output(source: string, text: string): void {
     const { cyan, isColorSupported } = this.#io.paintErr;
     const line = cleanLine(text, isColorSupported);
-    if (this.#io.verbose || !IMAGE_PROGRESS.test(line)) return this.#line(`${cyan(`${source} |`)} ${line}`);
+    if (this.#io.verbose || !IMAGE_PROGRESS.test(line)) {
+      this.#line(`${cyan(`${source} |`)} ${line}`);
+      return;
+    }
     const running = [...this.#running.values()].find(({ title }) => title === source);
     if (running !== undefined) running.note = line.trim();
     this.#draw();
