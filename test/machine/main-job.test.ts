@@ -1,0 +1,190 @@
+// The main job on an ordinary server that was never set up before: its own docker runs with a container of its own,
+// it has no Node, and the person is "deploy" with sudo. The commands are those of the original page's complete example.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Desk, EXAMPLES, openDesk } from './desk.ts';
+import { kindsOf, remainsOf, type Subject } from './remains.ts';
+import { startTestVm, type TestVm } from './vm.ts';
+
+const MARKER = 'a-row-that-only-this-test-has-written';
+const EVERY_KIND = ['drop-in', 'link', 'loop', 'mapping', 'mount', 'namespace', 'process', 'route', 'rule', 'socket'];
+
+interface Status {
+  guid: string;
+  image: string;
+  mountPoint: string;
+  volume: { mapping: string };
+  services: { name: string; ip: string; state: string }[];
+}
+
+let vm: TestVm;
+let desk: Desk;
+let hostDocker: string;
+let hostRules: string;
+
+/** What the server had of its own before us. */
+async function ownDocker(): Promise<string> {
+  return vm.root(
+    "docker inspect site --format '{{.Id}} {{.State.StartedAt}}'; systemctl show -p MainPID --value docker",
+  );
+}
+async function ownRules(): Promise<string> {
+  const text = await vm.root(
+    "nft list ruleset | sed '/^table inet rediacc/,/^}/d' | sed 's/counter packets [0-9]* bytes [0-9]*//'",
+  );
+  return text.replace(/^[^\n]*rediacc[^\n]*\n/gm, '');
+}
+const fetched = (url: string) =>
+  vm.root(`curl -sS --fail --retry 60 --retry-all-errors --retry-delay 1 --max-time 20 ${url}`);
+const found = (file: string) => vm.ssh('root', `LC_ALL=C tr '\\0' '\\n' <'${file}' | LC_ALL=C grep -aqF '${MARKER}'`);
+const statusOf = (name: string) => desk.json<Status>(`repo status ${name} -m prod-1`);
+
+beforeAll(async () => {
+  vm = await startTestVm({ flavour: 'server' });
+  desk = await openDesk(vm);
+  hostDocker = await ownDocker();
+  hostRules = await ownRules();
+});
+afterAll(async () => {
+  await desk?.destroy();
+  await vm?.destroy();
+});
+
+describe('the complete example', () => {
+  let subject: Subject;
+  let status: Status;
+  let credential: string;
+
+  test('a context and a machine, whose host key is shown and pinned', async () => {
+    await desk.done('context create-local production --ssh-key ~/.ssh/id_ed25519');
+    const added = await desk.rdc(`context add-machine prod-1 --ip ${vm.sshHost} --user deploy --port ${vm.sshPort}`);
+    expect(added).toMatchObject({ exitCode: 0, stderr: expect.stringContaining('SHA256:') });
+    const config = JSON.parse(await readFile(join(desk.home, '.config/rediacc/config.json'), 'utf8'));
+    expect(config.contexts.production.machines['prod-1'].hostKeys).toEqual(vm.hostKeys);
+  });
+
+  test('a dry run of the setup changes nothing', async () => {
+    const before = await vm.root("find / -xdev -newer /proc/1 -path '*rediacc*' -o -xdev -name 'renet*'");
+    await desk.done('context setup-machine prod-1 --dry-run');
+    expect(await vm.root("find / -xdev -newer /proc/1 -path '*rediacc*' -o -xdev -name 'renet*'")).toBe(before);
+  });
+
+  test('the setup brings what is missing, and once more changes nothing', async () => {
+    await desk.done(`context setup-machine prod-1 --registry-mirror ${vm.registryMirror}`);
+    const again = await desk.json<{ changed: boolean }>(
+      `context setup-machine prod-1 --registry-mirror ${vm.registryMirror}`,
+    );
+    expect(again.changed).toBe(false);
+  });
+
+  test('an encrypted repository: LUKS2 as promised, one key, sparse, for root only', async () => {
+    const created = await desk.rdc('repo create webapp -m prod-1 --size 10G');
+    expect(created).toMatchObject({ exitCode: 0 });
+    await desk.done('repo mount webapp -m prod-1');
+    status = await statusOf('webapp');
+    subject = { guid: status.guid, networkId: 2816 };
+    const stored = JSON.parse(await readFile(join(desk.home, '.config/rediacc/credentials.json'), 'utf8'));
+    credential = stored.credentials[status.guid];
+    expect(credential.length).toBeGreaterThan(40);
+    expect(created.stdout + created.stderr).not.toContain(credential);
+    const header = await vm.root(`cryptsetup luksDump ${status.image}`);
+    expect(header).toMatch(/Version:\s+2\n/);
+    expect(header).toMatch(/cipher: aes-xts-plain64\n\s+sector: 4096/);
+    expect(header).toMatch(/Key: {8}512 bits/);
+    expect(header.match(/^ {2}\d+: luks2$/gm)).toEqual(['  0: luks2']);
+    expect(await vm.root(`stat -c '%a %U %s' ${status.image}`)).toBe(`600 root ${10 * 1024 ** 3}`);
+    expect(Number(await vm.root(`stat -c %b ${status.image}`)) * 512).toBeLessThan(300 * 1024 ** 2);
+  });
+
+  test('files go in, services come up, each on its own address as seen from the server', async () => {
+    await desk.done(`sync upload -m prod-1 -r webapp --local ${EXAMPLES}/webapp`);
+    await desk.done('repo up webapp -m prod-1');
+    status = await statusOf('webapp');
+    const addresses = Object.fromEntries(status.services.map(({ name, ip }) => [name, ip]));
+    expect(addresses).toEqual({ postgres: '127.0.11.2', redis: '127.0.11.3', api: '127.0.11.4' });
+    expect(JSON.parse(await fetched('http://127.0.11.4:8080/'))).toEqual({
+      message: 'Hello from PostgreSQL',
+      visits: 1,
+    });
+    await vm.root("timeout 10 bash -c 'exec 3<>/dev/tcp/127.0.11.2/5432'");
+    expect(
+      await vm.root("timeout 10 bash -c 'exec 3<>/dev/tcp/127.0.11.3/6379; printf PING\\\\r\\\\n >&3; head -c5 <&3'"),
+    ).toBe('+PONG');
+  });
+
+  test("docker's own data lies inside the volume, its socket where users look for it", async () => {
+    const docker = 'docker -H unix:///run/rediacc/docker-2816.sock';
+    expect(await vm.root(`${docker} info --format '{{.DockerRootDir}}'`)).toBe(`${status.mountPoint}/.rediacc/docker`);
+    expect(await vm.root(`${docker} ps --quiet | wc -l`)).toBe('3');
+  });
+
+  test("the server's own docker and firewall are as they were", async () => {
+    expect(await ownDocker()).toBe(hostDocker);
+    expect(await ownRules()).toBe(hostRules);
+    expect(await fetched('http://127.0.0.1:8088/busybox')).toBeDefined();
+  });
+
+  test('the agent takes little memory when idle', async () => {
+    const rss = await vm.root('grep VmRSS /proc/$(systemctl show -p MainPID --value rediacc-agent)/status');
+    console.log(`idle agent: ${rss}`);
+    expect(Number(/\d+/.exec(rss)?.[0])).toBeLessThan(80 * 1024);
+  });
+
+  test('closed, nothing is left on the server, and what was written cannot be read', async () => {
+    await fetched(`-X POST -H content-type:application/json -d '{"text":"${MARKER}"}' http://127.0.11.4:8080/notes`);
+    // The control: each kind of thing is there, or its absence would prove nothing.
+    expect([...kindsOf(await remainsOf(vm, subject))].sort()).toEqual(expect.arrayContaining(EVERY_KIND));
+    await vm.root('sync');
+    expect((await found(status.volume.mapping)).exitCode).toBe(0);
+    await desk.done('repo down webapp -m prod-1 --unmount');
+    expect(await remainsOf(vm, subject)).toEqual([]);
+    expect((await found(status.image)).exitCode).toBe(1);
+  });
+
+  test('open again, the row and the counter are still there', async () => {
+    await desk.done('repo up webapp -m prod-1 --mount');
+    expect(await fetched('http://127.0.11.4:8080/notes')).toContain(MARKER);
+    expect(JSON.parse(await fetched('http://127.0.11.4:8080/')).visits).toBe(2);
+  });
+
+  test('the credential is nowhere on the server', async () => {
+    const places = '/var/lib/rediacc /var/log /run/rediacc /etc/rediacc /run/systemd /tmp /root';
+    const grep = (word: string) =>
+      vm.ssh('root', `grep -rlF -- '${word}' ${places}; journalctl --no-pager | grep -cF -- '${word}'`);
+    expect((await grep(credential)).stdout).toBe('0');
+    // The control: the search finds what is there.
+    await vm.root(`echo '${MARKER}' > /tmp/control; logger '${MARKER}'; journalctl --sync`);
+    expect((await grep(MARKER)).stdout).toMatch(/\/tmp\/control\n[1-9]/);
+  });
+});
+
+describe('next to it, at the same time', () => {
+  test("the page's own files come up as they are", async () => {
+    await desk.done('repo create page -m prod-1 --size 2G');
+    await desk.done('repo mount page -m prod-1');
+    await desk.done(`sync upload -m prod-1 -r page --local ${EXAMPLES}/page`);
+    await desk.done('repo up page -m prod-1');
+    expect(JSON.parse(await fetched('http://127.0.11.68:8080/')).visits).toBe(1);
+  });
+
+  test('a compose file as people write them comes up unchanged: bridge network, published port, a build', async () => {
+    await desk.done('repo create plain -m prod-1 --size 2G');
+    await desk.done('repo mount plain -m prod-1');
+    await desk.done(`sync upload -m prod-1 -r plain --local ${EXAMPLES}/plain-compose`);
+    await desk.done('repo up plain -m prod-1');
+    expect(JSON.parse(await fetched('http://127.0.11.130:8080/')).visits).toBe(1);
+    // The others answer as before.
+    expect(JSON.parse(await fetched('http://127.0.11.4:8080/')).visits).toBe(3);
+  });
+
+  test('deleting one leaves the others alone', async () => {
+    const { guid } = await statusOf('page');
+    expect(await desk.rdc('repo delete page -m prod-1')).toMatchObject({ exitCode: 2 });
+    await desk.done('repo delete page -m prod-1 --yes');
+    expect(await remainsOf(vm, { guid, networkId: 2880 })).toEqual([]);
+    expect(await vm.root(`find /mnt/rediacc -name '*${guid}*'`)).toBe('');
+    expect(JSON.parse(await fetched('http://127.0.11.4:8080/')).visits).toBe(4);
+    expect(await ownDocker()).toBe(hostDocker);
+  });
+});
