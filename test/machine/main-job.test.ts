@@ -85,7 +85,7 @@ describe('the complete example', () => {
     status = await statusOf('webapp');
     subject = { guid: status.guid, networkId: 2816 };
     const stored = JSON.parse(await readFile(join(desk.home, '.config/rediacc/credentials.json'), 'utf8'));
-    credential = stored.credentials[status.guid];
+    credential = stored.credentials[status.guid].value;
     expect(credential.length).toBeGreaterThan(40);
     expect(created.stdout + created.stderr).not.toContain(credential);
     const header = await vm.root(`cryptsetup luksDump ${status.image}`);
