@@ -13,7 +13,7 @@ const unitText = {
 
 export default defineConfig({
   plugins: [unitText],
-  define: { __RDC_VERSION__: JSON.stringify('0.1.0') },
+  define: { __RDC_VERSION__: JSON.stringify('0.1.0'), __CONNECT_PROGRAM__: JSON.stringify('') },
   test: {
     projects: [
       { extends: true, test: { name: 'fast', include: ['test/**/*.test.ts'], exclude: ['test/machine/**'] } },

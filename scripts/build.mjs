@@ -24,8 +24,16 @@ const shared = {
 
 export async function buildAll(outDir = 'dist') {
   await rm(outDir, { recursive: true, force: true });
+  const connect = await build({
+    ...shared,
+    entryPoints: ['src/agent/connect-program.ts'],
+    banner: {},
+    minify: true,
+    write: false,
+  });
   const agent = await build({
     ...shared,
+    define: { ...shared.define, __CONNECT_PROGRAM__: JSON.stringify(connect.outputFiles[0].text) },
     entryPoints: ['src/agent/main.ts'],
     outfile: `${outDir}/renet.mjs`,
     minify: true,

@@ -1,6 +1,6 @@
 // What other firewalls of the host do with forwarded packets. An accept of ours cannot undo their drop, so where one
 // drops, it must have one rule for the guard's mark in the place that it offers (SPEC section 5).
-import { z } from 'zod';
+import * as z from 'zod';
 import { command } from '../lifecycle/command.ts';
 import { GUARD_MARK } from '../lifecycle/guard.ts';
 import type { System } from '../lifecycle/system.ts';

@@ -13,6 +13,7 @@ import volumeUnit from '../../systemd/rediacc-volume@.service';
 import shim from '../../systemd/renet-shim.sh';
 import { command } from '../lifecycle/command.ts';
 import type { System } from '../lifecycle/system.ts';
+import { connectProgram } from './connect-bundle.ts';
 import { LIB_DIR, UNIT_DIR } from './layout.ts';
 import { createLinuxSystem } from './linux-system.ts';
 
@@ -29,6 +30,7 @@ const FILES: readonly { path: string; text: string; mode: number }[] = [
     'rediacc-.slice.d/10-shutdown.conf': repoSliceDropIn,
   }).map(([name, text]) => ({ path: `${UNIT_DIR}/${name}`, text, mode: 0o644 })),
   { path: `${LIB_DIR}/shim/renet`, text: shim, mode: 0o755 },
+  { path: `${LIB_DIR}/connect.mjs`, text: connectProgram, mode: 0o644 },
 ];
 
 /** Paths of what was written. Starts the agent's socket; a running daemon is left alone. */

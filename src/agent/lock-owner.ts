@@ -1,7 +1,7 @@
 // Labels of locks: who holds it and why, for people. The lock itself is the kernel's; a label counts only as long as
 // the process that holds the lock is there.
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type RunId, runIdSchema } from '../protocol/ids.ts';
 import { orAbsent } from './linux-files.ts';
 import { identifyProcess, isAlive, processIdentitySchema } from './process-identity.ts';

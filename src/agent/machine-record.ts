@@ -1,5 +1,5 @@
 // The machine's own record, /etc/rediacc/machine.json: written last by setup, so that a machine that has one is set up.
-import { z } from 'zod';
+import * as z from 'zod';
 import { parseMountinfo } from '../lifecycle/mountinfo.ts';
 import type { System } from '../lifecycle/system.ts';
 import { RdcError } from '../protocol/errors.ts';

@@ -1,4 +1,6 @@
-// `renet`: dispatch only. Each command is loaded when it is asked for, so that `connect` stays small.
+// `renet`: dispatch only. Each command is loaded when it is asked for. Where it is installed, `connect` does not even
+// come here: the launcher starts connect.mjs (connect-program.ts).
+import { endProcess } from './end-process.ts';
 import { AGENT_SOCKET } from './layout.ts';
 
 const USAGE =
@@ -28,24 +30,10 @@ async function main([verb, ...args]: readonly string[]): Promise<number | undefi
   }
 }
 
-/** What is still on its way to a slow reader; one that is gone gets nothing. */
-function flushed(stream: NodeJS.WriteStream): Promise<void> {
-  return new Promise((resolve) => {
-    stream.once('error', () => resolve());
-    stream.write('', () => resolve());
-  });
-}
-
-async function end(code: number): Promise<void> {
-  await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
-  // Said outright: a stdin that nobody closes would keep the process.
-  process.exit(code);
-}
-
 main(process.argv.slice(2)).then(
-  (code) => (code === undefined ? undefined : end(code)),
+  (code) => (code === undefined ? undefined : endProcess(code)),
   (error: unknown) => {
     process.stderr.write(`renet: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-    return end(1);
+    return endProcess(1);
   },
 );

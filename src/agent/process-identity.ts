@@ -1,5 +1,5 @@
 // Which process it was, also after its number has been given to another one or the machine has booted again.
-import { z } from 'zod';
+import * as z from 'zod';
 import { readText } from './linux-files.ts';
 
 export const processIdentitySchema = z.object({

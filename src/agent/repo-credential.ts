@@ -37,7 +37,7 @@ export async function rotateCredential(
   const { system } = context;
   const { target } = bench;
   const rotation = { old: input.credential, next: input.newCredential, kdf: input.kdf };
-  if (await opens(system, target, rotation.next, CREDENTIAL_SLOT)) {
+  if (await isRotated(system, target, rotation.next)) {
     return context.dryRun
       ? { outcome: 'planned' }
       : { outcome: 'done', output: { ...identity(bench), changed: false } };
@@ -56,6 +56,16 @@ export async function rotateCredential(
   return { outcome: 'done', output: { ...identity(bench), changed: true } };
 }
 
+/** To the end: one that was cut off after slot 0 would leave a slot, and a header backup that the removed key opens. */
+async function isRotated(system: System, target: RepoTarget, next: Secret): Promise<boolean> {
+  const { image, headerBackup } = target.paths;
+  if (!(await opens(system, target, next, CREDENTIAL_SLOT))) return false;
+  if ((await usedSlots(system, target)).includes(ROTATION_SLOT)) return false;
+  if ((await system.stat(headerBackup)) === undefined) return false;
+  const [now, saved] = await Promise.all([image, headerBackup].map((path) => system.run(luksMetadata(path))));
+  return now?.stdout === saved?.stdout;
+}
+
 interface Rotation {
   old: Secret;
   next: Secret;
@@ -64,14 +74,16 @@ interface Rotation {
 
 async function rotate(system: System, target: RepoTarget, { old, next, kdf }: Rotation): Promise<void> {
   const { image } = target.paths;
-  if (!(await opens(system, target, next, ROTATION_SLOT))) {
-    await freeSlot(system, target, ROTATION_SLOT, old);
-    await system.run(luksAddKey(image, old, next, ROTATION_SLOT, kdf));
-    await mustOpen(system, target, next, ROTATION_SLOT);
+  if (!(await opens(system, target, next, CREDENTIAL_SLOT))) {
+    if (!(await opens(system, target, next, ROTATION_SLOT))) {
+      await freeSlot(system, target, ROTATION_SLOT, old);
+      await system.run(luksAddKey(image, old, next, ROTATION_SLOT, kdf));
+      await mustOpen(system, target, next, ROTATION_SLOT);
+    }
+    await freeSlot(system, target, CREDENTIAL_SLOT, next);
+    await system.run(luksAddKey(image, next, next, CREDENTIAL_SLOT, kdf));
+    await mustOpen(system, target, next, CREDENTIAL_SLOT);
   }
-  await freeSlot(system, target, CREDENTIAL_SLOT, next);
-  await system.run(luksAddKey(image, next, next, CREDENTIAL_SLOT, kdf));
-  await mustOpen(system, target, next, CREDENTIAL_SLOT);
   await freeSlot(system, target, ROTATION_SLOT, next);
   await renewHeaderBackup(system, target);
 }

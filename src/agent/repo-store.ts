@@ -1,6 +1,6 @@
 // The machine's own records of its repositories: {ds}/.state/{guid}.json. The machine is the authority for what
 // exists on it and for network ids; whoever changes a record holds that repository's lock.
-import { z } from 'zod';
+import * as z from 'zod';
 import type { System } from '../lifecycle/system.ts';
 import { LINK_COUNT } from '../network/address.ts';
 import { RdcError } from '../protocol/errors.ts';

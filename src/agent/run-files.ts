@@ -1,7 +1,7 @@
 // One run on disk: request.json (never a secret: a Secret writes itself as "[secret]"), events.jsonl, result.json.
 // A run without a result belongs to the process that its request names; when that is gone, it was interrupted.
 import { rm, stat } from 'node:fs/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type RunId, runIdSchema } from '../protocol/ids.ts';
 import { type RunResult, runResultSchema } from '../protocol/operations.ts';
 import { listNames, orAbsent, readText, writeFileAtomic } from './linux-files.ts';

@@ -1,6 +1,6 @@
 // config.json: contexts with their machines and repositories. No secret is in it, so it can be shared.
 import { isAbsolute, join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import {
   absolutePathSchema,
   contextNameSchema,

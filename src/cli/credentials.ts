@@ -1,7 +1,7 @@
 // credentials.json: the credentials of repositories by GUID, the only secrets that rdc keeps. While a rotation is under
 // way both the old and the new one are in it: which of them opens is asked of the machine at the next use.
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Guid, guidSchema } from '../protocol/ids.ts';
 import { revealForWire, Secret, secretSchema } from '../protocol/secret.ts';
 import { entry } from './config-file.ts';

@@ -118,7 +118,7 @@ function mountStep({ paths, name }: RepoTarget): Step<RepoFacts> {
     ],
     explain: (error) =>
       new RdcError('VOLUME_DAMAGED', `the filesystem of repository "${name}" cannot be mounted`, {
-        hint: `on the server, with the volume open: fsck.ext4 ${paths.mapperDevice}`,
+        hint: `on the server: cryptsetup open ${paths.image} check && fsck.ext4 /dev/mapper/check; cryptsetup close check`,
         cause: error,
       }),
     undo: () => [run(command('cryptsetup', 'close', paths.mapping))],

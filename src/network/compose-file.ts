@@ -1,7 +1,7 @@
 // Names of the services in a compose file as people write them: anchors, merge keys, both file name styles.
 // Pure: text in, names out. `include` and `extends` name further files, which the caller reads.
 import { parseDocument } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { RdcError } from '../protocol/errors.ts';
 
 /** In the order compose prefers them (compose-go cli/options.go: DefaultFileNames). */

@@ -1,6 +1,6 @@
 // .rediacc.json: which slot each service has. A service never changes its slot; a vanished one keeps it. Unknown
 // keys are kept. Pure: texts in, texts out.
-import { z } from 'zod';
+import * as z from 'zod';
 import { RdcError } from '../protocol/errors.ts';
 import type { NetworkId } from '../protocol/ids.ts';
 import { LAST_SLOT, serviceAddress } from './address.ts';

@@ -1,5 +1,5 @@
 // What happens inside a run, as facts. Drawing them is the CLI's business; keeping them is the run journal's.
-import { z } from 'zod';
+import * as z from 'zod';
 import { runIdSchema } from './ids.ts';
 
 export const planStepSchema = z.object({

@@ -1,6 +1,6 @@
 // The first line each side sends, before any JSON-RPC: who speaks, which protocol, and what the session is for.
 // See docs/decisions/0002-wire-protocol.md.
-import { z } from 'zod';
+import * as z from 'zod';
 import { repoRefSchema } from './ids.ts';
 import { wireErrorSchema } from './wire-error.ts';
 

@@ -1,5 +1,5 @@
 // Everything that can reach a path, a unit name, a device name or an argument list is checked here first.
-import { z } from 'zod';
+import * as z from 'zod';
 
 const NAME_RULE = 'use 1 to 63 of a-z, A-Z, 0-9, "-", "_", starting with a letter or a digit';
 

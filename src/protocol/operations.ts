@@ -1,7 +1,7 @@
 // The one contract of both programs. The CLI parses its arguments into `input` before any SSH; the agent parses
 // the request with `input`; the reply is parsed with `output`. Handlers in the agent are a mapped type over this
 // registry, so a missing handler does not compile.
-import { z } from 'zod';
+import * as z from 'zod';
 import { planStepSchema } from './events.ts';
 import { absolutePathSchema, guidSchema, networkIdSchema, repoNameSchema, repoRefSchema, runIdSchema } from './ids.ts';
 import { secretSchema } from './secret.ts';

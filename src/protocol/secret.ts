@@ -2,7 +2,7 @@
 // string conversion, JSON, util.inspect. `reveal()` is called only where a secret must leave the program
 // (the request on the wire, a command's stdin, the credentials file); a test greps for it.
 import { inspect } from 'node:util';
-import { z } from 'zod';
+import * as z from 'zod';
 
 const MASK = '[secret]';
 

@@ -2,7 +2,7 @@
 // (32 bits, big-endian), then a length of zero and one JSON text that tells how it ended. Without that the far program's
 // failure would be seen only as a connection that breaks off. The other direction is plain bytes.
 import { Transform, type TransformCallback } from 'node:stream';
-import { z } from 'zod';
+import * as z from 'zod';
 import { wireErrorSchema } from './wire-error.ts';
 
 export const streamEndSchema = z.object({ exitCode: z.number().int(), error: wireErrorSchema.optional() });

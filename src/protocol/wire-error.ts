@@ -1,5 +1,5 @@
 // How an error is read from the wire; how it is made: errors.ts, which loads nothing.
-import { z } from 'zod';
+import * as z from 'zod';
 
 export const wireErrorSchema = z.object({
   code: z.string(),

@@ -27,6 +27,8 @@ describe('--json: one document on stdout, whatever happens', () => {
     'repo create new --size 1G --dry-run',
     'repo list',
     'repo status shop',
+    'repo ip shop',
+    'repo ip shop nothing',
     'repo mount shop',
     'repo unmount shop',
     'repo up shop',

@@ -11,7 +11,6 @@ const [programs = '', building = ''] = page.split('## To build and test');
 const imports = readSourceImports();
 
 /** In package.json and imported by nobody. To become empty. */
-const UNUSED = ['write-file-atomic', '@types/write-file-atomic'];
 const NAMED_BY_CONTRACT = ['commander', 'execa', 'ssh2', 'yaml', 'zod', 'systeminformation', 'p-limit', 'vitest'];
 
 interface Row {
@@ -49,16 +48,12 @@ describe('the page and package.json name the same packages', () => {
 });
 
 describe('what the programs import', () => {
-  test.each(runtime.filter(({ name }) => !UNUSED.includes(name)))('$name', ({ name, places }) => {
+  test.each(runtime)('$name', ({ name, places }) => {
     const importers = importersOf(imports, name);
     const under = (place: string) => (file: string) => file === place || file.startsWith(`${place}/`);
     expect(importers).not.toEqual([]);
     expect(importers.filter((file) => !places.some((place) => under(place)(file)))).toEqual([]);
     expect(places.filter((place) => !importers.some(under(place)))).toEqual([]);
-  });
-
-  test.each(UNUSED)('%s is imported by nobody', (name) => {
-    expect(importersOf(imports, name)).toEqual([]);
   });
 
   test('nothing that package.json does not name', () => {
@@ -68,7 +63,7 @@ describe('what the programs import', () => {
 });
 
 describe('what building and testing uses', () => {
-  test.each(development.filter(({ name }) => !UNUSED.includes(name)))('$name', ({ places }) => {
+  test.each(development)('$name', ({ places }) => {
     expect(places).not.toEqual([]);
     for (const place of places) {
       const script = /^npm (?:run )?(\S+)$/.exec(place)?.[1];

@@ -3,7 +3,7 @@ import { RdcError, toWireError } from '../../protocol/errors.ts';
 import type { Guid } from '../../protocol/ids.ts';
 import { type MachineName, machineNameSchema } from '../../protocol/ids.ts';
 import { call, onRepository, withAgent } from '../agent-run.ts';
-import { defineCommand, option } from '../command.ts';
+import { defineCommand, option, optionalArgument } from '../command.ts';
 import type { CommandContext } from '../context.ts';
 import { parseWith } from '../parse.ts';
 import { type ListedRepo, renderRepos, renderStatus } from '../render-repo.ts';
@@ -28,6 +28,36 @@ const status = defineCommand({
     return undefined;
   },
 });
+
+const ip = defineCommand({
+  name: 'repo ip',
+  summary: "print the addresses of a repository's services, as they answer on its server",
+  args: {
+    name: repoArgument,
+    service: optionalArgument('SERVICE', 'this service only: its address and nothing else', (text) => text),
+  },
+  options: { machine: machineOfRepo },
+  changes: 'nothing',
+  async run(command, { name, service, machine: machineName }) {
+    const repo = await repositoryTarget(command, name, machineName);
+    const { services } = await withAgent(command, repo.machine, (client) =>
+      onRepository(client, repo, () => call(command, client, 'repo.status', { repo: repo.ref })),
+    );
+    const wanted = services.filter((one) => service === undefined || one.name === service);
+    if (service !== undefined && wanted.length === 0) throw noService(repo.name, service, services);
+    const { io } = command;
+    io.printJson({ services: wanted.map((one) => ({ name: one.name, ip: one.ip })) });
+    for (const one of wanted) io.print(service === undefined ? `${one.name} ${one.ip}` : one.ip);
+    return undefined;
+  },
+});
+
+function noService(repo: string, service: string, services: readonly { name: string }[]): RdcError {
+  const names = services.map(({ name }) => name).join(', ');
+  return new RdcError('NOT_FOUND', `repository "${repo}" has no service "${service}"`, {
+    hint: names === '' ? `services get their addresses when they start: rdc repo up ${repo}` : `it has: ${names}`,
+  });
+}
 
 const list = defineCommand({
   name: 'repo list',
@@ -77,4 +107,4 @@ async function listOne(
   }
 }
 
-export const LOOK_COMMANDS = [status, list];
+export const LOOK_COMMANDS = [status, list, ip];

@@ -1,7 +1,7 @@
 // One virtual machine on the workstation: its directory, the record of its run, and what callers get to know about it.
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { RdcError } from '../../protocol/errors.ts';
 import { processIdentity } from './process-identity.ts';
 

@@ -13,6 +13,8 @@ import type { SshSession } from './transport.ts';
 const MARK = 'RDC1 ';
 const CHUNK = 256 * 1024;
 /** For one verb, uploads excepted: the self-test and the units of a slow machine. */
+/** How long the end of a script that has failed is waited for, in milliseconds. */
+const FAREWELL_MS = 5000;
 const VERB_MS = 180_000;
 
 export interface ServerFacts {
@@ -113,13 +115,22 @@ export class BootstrapSession {
   async #answer(wanted: string): Promise<void> {
     const line = await this.#line(VERB_MS);
     if (line === wanted) return;
+    await this.#farewell();
     const stderr = this.session.stderrText().trim();
-    this.close();
     const reason = line.startsWith('fail ') ? line.slice('fail '.length) : `unexpected answer "${line}"`;
     throw new RdcError('FAILED', `cannot install the agent on machine "${this.#access.target.machine}": ${reason}`, {
       hint: 'nothing was changed there',
       cause: stderr,
     });
+  }
+
+  /** The script ends by itself after a failure; only then has all of its stderr arrived. */
+  async #farewell(): Promise<void> {
+    this.session.stdin.end();
+    this.session.stdout.resume();
+    const late = () => new RdcError('UNREACHABLE', 'the session does not end');
+    await withDeadline(this.session.ended, FAREWELL_MS, late).catch(() => undefined);
+    this.close();
   }
 
   /** The next line of the script; whatever a login prints in between is kept for the case of failure. */

@@ -104,7 +104,12 @@ activate() {
     made_version=$lib/versions/$version
   fi
 
-  printf '#!/bin/sh\n# Runs the agent of rdc. Written by rdc context setup-machine.\nexec %s %s/current/renet.mjs "$@"\n' "$node" "$lib" >"$bin.new"
+  {
+    printf '#!/bin/sh\n# Runs the agent of rdc. Written by rdc context setup-machine.\n'
+    # The bridge alone starts faster than the whole agent.
+    printf 'if [ "$1" = connect ] && [ -f %s/connect.mjs ]; then exec %s %s/connect.mjs; fi\n' "$lib" "$node" "$lib"
+    printf 'exec %s %s/current/renet.mjs "$@"\n' "$node" "$lib"
+  } >"$bin.new"
   chmod 755 "$bin.new"
   sync "$bin.new"
   old=$(readlink "$lib/current" || :)

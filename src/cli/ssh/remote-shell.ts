@@ -4,7 +4,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { z } from 'zod';
+import * as z from 'zod';
 import { fromWireError, RdcError, toWireError, type WireError } from '../../protocol/errors.ts';
 import { PROTOCOL_VERSION } from '../../protocol/hello.ts';
 import { repoRefSchema } from '../../protocol/ids.ts';

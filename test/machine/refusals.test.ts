@@ -1,0 +1,191 @@
+// What goes wrong on a real machine: each time a clear error by name, the right exit code, and nothing changed or lost.
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { exec } from '../../src/cli/playground/exec.ts';
+import { type Desk, openDesk } from './desk.ts';
+import { remainsOf } from './remains.ts';
+import { startTestVm, type TestVm } from './vm.ts';
+
+let vm: TestVm;
+let desk: Desk;
+
+beforeAll(async () => {
+  vm = await startTestVm();
+  desk = await openDesk(vm);
+  await desk.done('context create-local home --ssh-key ~/.ssh/id_ed25519');
+  await desk.done(`context add-machine box --ip ${vm.sshHost} --user deploy --port ${vm.sshPort}`);
+  await desk.done(`context setup-machine box --registry-mirror ${vm.registryMirror}`);
+  await desk.done('repo create shop --size 300M');
+});
+afterAll(async () => {
+  await desk?.destroy();
+  await vm?.destroy();
+});
+
+const configFile = () => join(desk.home, '.config/rediacc/config.json');
+const guidOf = async (name: string) => (await desk.json<{ guid: string }>(`repo status ${name}`)).guid;
+const imageOf = async (name: string) => (await desk.json<{ image: string }>(`repo status ${name}`)).image;
+
+async function refused(line: string, exitCode: number, ...words: string[]): Promise<void> {
+  const result = await desk.rdc(line);
+  expect(result, line).toMatchObject({ exitCode });
+  for (const word of words) expect(result.stderr, line).toContain(word);
+}
+
+describe('the way to the machine', () => {
+  test('a key that the server does not know', async () => {
+    await exec(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', join(desk.home, 'other')]);
+    await desk.done(
+      `context add-machine locked --ip ${vm.sshHost} --user deploy --port ${vm.sshPort} --ssh-key ~/other`,
+    );
+    await refused('repo list -m locked', 4, '"locked"');
+    await desk.done('context remove-machine locked --yes');
+  });
+
+  test('a user whose sudo asks for a password is told the line that setup needs', async () => {
+    await desk.done(`context add-machine plain --ip ${vm.sshHost} --user nosudo --port ${vm.sshPort}`);
+    await refused('context setup-machine plain', 4, '"plain"', 'nosudo ALL=(ALL) NOPASSWD: ALL');
+    await refused('repo list -m plain', 4, 'nosudo ALL=(root) NOPASSWD: /usr/bin/renet connect');
+    await desk.done('context remove-machine plain --yes');
+  });
+
+  test('a host key that has changed stops everything, with the command that accepts it', async () => {
+    const before = await readFile(configFile(), 'utf8');
+    const config = JSON.parse(before);
+    const other = (await readFile(join(desk.home, 'other.pub'), 'utf8')).split(' ').slice(0, 2).join(' ');
+    config.contexts.home.machines.box.hostKeys = [other];
+    await writeFile(configFile(), JSON.stringify(config));
+    await refused('repo list', 4, '"box"', 'rdc context scan-keys box');
+    await writeFile(configFile(), before);
+    await desk.done('repo list');
+  });
+
+  test('the built-in client reaches it as well', async () => {
+    const before = await readFile(configFile(), 'utf8');
+    const config = JSON.parse(before);
+    config.contexts.home.ssh = 'builtin';
+    await writeFile(configFile(), JSON.stringify(config));
+    expect(await desk.done('repo list')).toContain('shop');
+    await writeFile(configFile(), before);
+  });
+
+  test('an agent of another build is replaced, and what runs is not disturbed', async () => {
+    await desk.done('repo mount shop');
+    await vm.root(
+      "printf '\\n// another build' >> /usr/lib/rediacc/current/renet.mjs; systemctl restart rediacc-agent",
+    );
+    const result = await desk.rdc('repo status shop');
+    expect(result).toMatchObject({ exitCode: 0, stderr: expect.stringContaining('replacing the agent') });
+    expect((await desk.rdc('repo list')).stderr).toBe('');
+    await desk.done('repo unmount shop');
+  });
+});
+
+describe('what is asked for', () => {
+  test('a name that is taken, a size that is none, a size that the datastore does not have', async () => {
+    await refused('repo create shop --size 1G', 2, '"shop"');
+    await refused('repo create big --size 10Q', 2, '10Q');
+    await refused('repo create big --size 900G', 13, '"big"');
+    expect(await desk.done('repo list')).not.toContain('big');
+  });
+
+  test('names that would lead elsewhere', async () => {
+    const before = await vm.root('find /mnt/rediacc /etc/rediacc | sort');
+    for (const name of ['../shop', 'a/b', '-rf', 'a\nb', '']) {
+      const result = await exec([process.execPath, 'dist/rdc/main.js', 'repo', 'create', '--size', '1G', '--', name], {
+        env: { HOME: desk.home, XDG_CONFIG_HOME: join(desk.home, '.config') },
+        allow: [2],
+      });
+      expect(result.exitCode).toBe(2);
+    }
+    expect(await vm.root('find /mnt/rediacc /etc/rediacc | sort')).toBe(before);
+  });
+
+  test('what is not there, by name', async () => {
+    await refused('repo mount nothing', 10, '"nothing"', '"box"');
+    await refused('repo mount shop -m nowhere', 10, '"nowhere"');
+    await refused('repo mount shop --context nowhere', 10, '"nowhere"');
+  });
+
+  test('a wrong credential opens nothing and leaves nothing', async () => {
+    const subject = { guid: await guidOf('shop'), networkId: 2816 };
+    const wrong = await desk.rdc('repo mount shop --credential-stdin', { input: 'not the one\n' });
+    expect(wrong).toMatchObject({ exitCode: 12, stderr: expect.stringContaining('"shop"') });
+    expect(await remainsOf(vm, subject)).toEqual([]);
+    await desk.done('repo mount shop');
+    await desk.done('repo unmount shop');
+  });
+});
+
+describe('an image that is not what it was', () => {
+  test.each([
+    ['cut short', (image: string) => `truncate -s 1M '${image}'`],
+    ['replaced by another file', (image: string) => `head -c 5M /dev/urandom > '${image}'`],
+    ['gone', (image: string) => `rm '${image}'`],
+  ])('%s', async (what, damage) => {
+    const name = `hurt-${what.split(' ')[0]}`;
+    await desk.done(`repo create ${name} --size 100M`);
+    const image = await imageOf(name);
+    const subject = { guid: await guidOf(name), networkId: 2880 };
+    await vm.root(`cp --sparse=always '${image}' /root/saved`);
+    await vm.root(damage(image));
+    const { exitCode, stderr } = await desk.rdc(`repo mount ${name}`);
+    expect({ exitCode, stderr }).toMatchObject({ exitCode: 1, stderr: expect.stringContaining(`"${name}"`) });
+    expect(await remainsOf(vm, subject)).toEqual([]);
+    await vm.root(`cp --sparse=always /root/saved '${image}' && chmod 600 '${image}'`);
+    await desk.done(`repo mount ${name}`);
+    await desk.done(`repo delete ${name} --yes`);
+  });
+
+  test('full: an upload says so, and the repository is still in order', async () => {
+    await exec(['mkdir', '-p', join(desk.home, 'big')]);
+    await exec(['dd', 'if=/dev/urandom', `of=${join(desk.home, 'big/file')}`, 'bs=1M', 'count=400']);
+    await desk.done('repo mount shop');
+    await refused(`sync upload -r shop --local ${desk.home}/big`, 13, '"shop"');
+    await desk.done('repo unmount shop');
+    await desk.done('repo mount shop');
+    await desk.done('repo unmount shop');
+  });
+});
+
+describe('interrupted', () => {
+  test('Ctrl-C during a create: repeated, it ends with one repository whose key is here', async () => {
+    for (const step of ['make the image', 'open the encrypted volume']) {
+      const { child, said, ended } = desk.start('repo create cut --size 100M');
+      await until(() => said().includes(step));
+      child.kill('SIGINT');
+      expect(await ended, said()).toBe(130);
+    }
+    await desk.done('repo create cut --size 100M --wait');
+    await desk.done('repo mount cut');
+    expect(await vm.root('ls /mnt/rediacc/repositories | wc -l')).toBe('2');
+    await desk.done('repo delete cut --yes');
+  });
+
+  test('the agent killed in the middle of a mount: the same command again finishes it', async () => {
+    const { said, ended } = desk.start('repo mount shop');
+    await until(() => said().includes('attach the image'));
+    await vm.root('kill -9 $(systemctl show -p MainPID --value rediacc-agent)');
+    expect(await ended, said()).toBe(5);
+    await desk.done('repo mount shop');
+    await desk.done('repo unmount shop');
+    expect(await remainsOf(vm, { guid: await guidOf('shop'), networkId: 2816 })).toEqual([]);
+  });
+
+  test('the machine restarted in between', async () => {
+    await desk.done('repo mount shop');
+    await vm.reboot();
+    expect((await desk.json<{ state: string }>('repo status shop')).state).toBe('closed');
+    await desk.done('repo mount shop');
+    await desk.done('repo unmount shop');
+  });
+});
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = Date.now() + 120_000;
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error('it did not come to that within two minutes');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
