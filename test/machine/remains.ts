@@ -19,7 +19,7 @@ export async function remainsOf(vm: TestVm, { guid, networkId }: Subject): Promi
     show route ip route show dev rdh${networkId}
     show rule nft list ruleset | grep -w rdh${networkId}
     show set nft list set inet rediacc sources | grep -w rdh${networkId}
-    show process ps -eo pid=,cgroup=,args= | grep rediacc-${networkId}.slice | grep -v ' grep '
+    show process grep -l rediacc-${networkId}.slice /proc/[0-9]*/cgroup
     show socket ls /run/rediacc | grep docker-${networkId}
     show unit systemctl list-units --plain --no-legend --all 'rediacc-*' | grep -e ${guid} -e rediacc-${networkId} -e docker-${networkId} | grep -v not-found
     show drop-in ls /run/systemd/system | grep ${guid}
