@@ -52,6 +52,7 @@ export function daemonDropIn(target: RepoTarget, settings: DaemonSettings): Unit
           : ([['BindReadOnlyPaths', `${settings.resolvConf}:/etc/resolv.conf`]] as const)),
         // HOME inside the volume: registry logins never come from or go to the host's root.
         ['Environment', `HOME=${target.paths.home}`],
+        ['ExecStart', ''],
         ['ExecStart', execLine(start)],
       ],
     ],

@@ -12,10 +12,13 @@ export type FunctionName = 'prep' | 'up' | 'down';
 const FUNCTION_PATH = '/usr/lib/rediacc/shim:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /**
- * $1 file, $2 function, $3 the mark that tells on stderr that there is no such function. Nothing stands between the
- * plain call and the end, so the function's exit code is the shell's.
+ * $1 file, $2 function, $3 the mark that tells on stderr that there is no such function, $4 where the file is. Nothing
+ * stands between the plain call and the end, so the function's exit code is the shell's. The shell changes directory
+ * and not the unit: WorkingDirectory= orders the unit after the mount (systemd.exec(5)), whose own stop is due at
+ * shutdown, and down() would never be started.
  */
-const WRAPPER = 'source "./$1"\nif ! declare -F "$2" >/dev/null; then printf "%s" "$3" >&2; exit 0; fi\n"$2"';
+const WRAPPER =
+  'cd -- "$4" || exit\nunset OLDPWD\nsource "./$1"\nif ! declare -F "$2" >/dev/null; then printf "%s" "$3" >&2; exit 0; fi\n"$2"';
 
 export interface FunctionCall {
   target: RepoTarget;
@@ -39,7 +42,6 @@ export function functionCommand(call: FunctionCall): Command {
     // At shutdown down() must still be startable: no Conflicts=shutdown.target.
     ['DefaultDependencies', 'no'],
     ['NetworkNamespacePath', target.net.namespacePath],
-    ['WorkingDirectory', rediaccfile.path],
     ['KillMode', 'control-group'],
     ['TimeoutStopSec', '10'],
     ...(timeoutMs === undefined ? [] : [['RuntimeMaxSec', `${timeoutMs}ms`]]),
@@ -67,6 +69,7 @@ export function functionCommand(call: FunctionCall): Command {
       rediaccfile.file,
       name,
       call.undefinedMark,
+      rediaccfile.path,
     ],
     // The unit's own limit ends it; this one only guards against a systemd-run that never returns.
     timeoutMs: timeoutMs === undefined ? Number.POSITIVE_INFINITY : timeoutMs + 30_000,

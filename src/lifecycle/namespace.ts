@@ -66,6 +66,7 @@ export function namespaceDropIn(target: RepoTarget): UnitSections {
       [
         // What a crash left would make the first line fail.
         ...cleanup.map((line) => ['ExecStartPre', execLine(line, true)] as const),
+        ['ExecStart', ''] as const,
         ...namespaceUp(target).map((line) => ['ExecStart', execLine(line)] as const),
         // ExecStopPost also runs after a start that failed half way, which ExecStop does not.
         ...cleanup.map((line) => ['ExecStopPost', execLine(line, true)] as const),

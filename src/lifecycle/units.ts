@@ -51,6 +51,7 @@ function volumeDropIn({ name, datastore, paths }: RepoTarget): UnitSections {
     [
       'Service',
       [
+        ['ExecStart', ''],
         ['ExecStart', execLine(command('/usr/bin/mountpoint', '-q', paths.mountPoint))],
         ['ExecStop', execLine(command('/usr/bin/umount', paths.mountPoint), true)],
         ['ExecStop', execLine(command('/usr/sbin/cryptsetup', 'close', paths.mapping))],

@@ -21,10 +21,8 @@ const FILES = {
 /** Runs one pass and tells which directories were called, in order. */
 async function pass(name: FunctionName, answer: (directory: string) => Answer = () => ({})) {
   const directoryOf = ({ args }: Command) => {
-    const path = args
-      .find((arg) => arg.startsWith('--property=WorkingDirectory='))
-      ?.slice('--property=WorkingDirectory='.length);
-    return path === mount ? 'root' : (path ?? '').slice(mount.length + 1);
+    const path = args.at(-1) ?? '';
+    return path === mount ? 'root' : path.slice(mount.length + 1);
   };
   const system = scriptedSystem((command) => answer(directoryOf(command)), FILES);
   const events: RunEvent[] = [];

@@ -173,6 +173,24 @@ describe('the complete example', () => {
   });
 });
 
+describe('a restart of the server', () => {
+  test('ends the services in order, and one command brings them back', async () => {
+    const { guid } = await statusOf('webapp');
+    await vm.reboot();
+    const log = await vm.root(`journalctl -b -1 --no-pager -o cat _SYSTEMD_UNIT=rediacc-repo@${guid}.service + _PID=1`);
+    const order = ['repo', 'docker', 'net', 'volume'].map((unit) => log.lastIndexOf(`Stopped rediacc-${unit}@${guid}`));
+    expect(Math.min(...order)).toBeGreaterThan(0);
+    expect(order).toEqual([...order].sort((a, b) => a - b));
+    expect(log).toMatch(/root down: done/);
+    expect(log).not.toMatch(/rediacc-[^\n]*(timed out|Failed with result)/);
+    // The server's own container has started anew with it.
+    hostDocker = await ownDocker();
+    expect((await statusOf('webapp')).services.every(({ state }) => state !== 'running')).toBe(true);
+    await desk.done('repo up webapp -m prod-1');
+    expect(JSON.parse(await fetched('http://127.0.11.4:8080/')).visits).toBe(3);
+  });
+});
+
 describe('next to it, at the same time', () => {
   test("the page's own files come up as they are", async () => {
     await desk.done('repo create page -m prod-1 --size 2G');
@@ -189,7 +207,7 @@ describe('next to it, at the same time', () => {
     await desk.done('repo up plain -m prod-1');
     expect(JSON.parse(await fetched('http://127.0.11.130:8080/')).visits).toBe(1);
     // The others answer as before.
-    expect(JSON.parse(await fetched('http://127.0.11.4:8080/')).visits).toBe(3);
+    expect(JSON.parse(await fetched('http://127.0.11.4:8080/')).visits).toBe(4);
   });
 
   test('deleting one leaves the others alone', async () => {
@@ -198,7 +216,7 @@ describe('next to it, at the same time', () => {
     await desk.done('repo delete page -m prod-1 --yes');
     expect(await remainsOf(vm, { guid, networkId: 2880 })).toEqual([]);
     expect(await vm.root(`find /mnt/rediacc -name '*${guid}*'`)).toBe('');
-    expect(JSON.parse(await fetched('http://127.0.11.4:8080/')).visits).toBe(4);
+    expect(JSON.parse(await fetched('http://127.0.11.4:8080/')).visits).toBe(5);
     expect(await ownDocker()).toBe(hostDocker);
   });
 });
