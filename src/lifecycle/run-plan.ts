@@ -5,6 +5,7 @@ import type { PlanStep, Report } from '../protocol/events.ts';
 import type { Action, Step } from './step.ts';
 import { describeAction } from './step.ts';
 import type { System } from './system.ts';
+import { explainUnitFailure } from './unit-failure.ts';
 
 const POLL_MS = 100;
 
@@ -61,11 +62,18 @@ async function act<Facts>(step: Step<Facts>, before: Facts, run: PlanRun<Facts>)
     event('done');
     return facts;
   } catch (error) {
-    const explained = step.explain?.(error, before) ?? error;
+    const explained = await explain(step, error, before, system);
     event('failed', explained instanceof Error ? explained.message : String(explained));
     await undo(step, before, run);
     throw explained;
   }
+}
+
+async function explain<Facts>(step: Step<Facts>, error: unknown, facts: Facts, system: System): Promise<unknown> {
+  if (step.explain !== undefined) return step.explain(error, facts);
+  const isItsOwn = error instanceof RdcError && ['COMMAND_FAILED', 'STEP_NOT_VERIFIED'].includes(error.code);
+  if (step.startsUnit === undefined || !isItsOwn) return error;
+  return explainUnitFailure(system, step.startsUnit, step.title, error);
 }
 
 async function settle<Facts>(step: Step<Facts>, { system, observe }: PlanRun<Facts>): Promise<Facts> {

@@ -26,6 +26,8 @@ export interface Step<Facts> {
   guard?(facts: Facts): void;
   /** Makes a better error of a failed action, e.g. WRONG_CREDENTIAL of cryptsetup's exit code 2. */
   explain?(error: unknown, facts: Facts): unknown;
+  /** The unit that it starts: where that fails, the unit's own last words make the error. */
+  startsUnit?: string;
   /** Undoes what this step's actions may have begun, when they fail. Best effort, in order. */
   undo?(facts: Facts): Action[];
   /** A dry run cannot tell before an earlier step has run. */

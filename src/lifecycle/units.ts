@@ -115,6 +115,7 @@ export function startUnitStep({ id, title, already, unit, state }: UnitStep): St
       run({ ...command('systemctl', 'start', unit), timeoutMs: 180_000 }),
     ],
     settleMs: 5000,
+    startsUnit: unit,
   };
 }
 

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { command } from '../../src/lifecycle/command.ts';
+import { type Command, command } from '../../src/lifecycle/command.ts';
 import { converge, planSteps } from '../../src/lifecycle/run-plan.ts';
 import { remove, run, type Step, write } from '../../src/lifecycle/step.ts';
 import type { RunEvent } from '../../src/protocol/events.ts';
-import { scriptedSystem } from '../helpers/scripted-system.ts';
+import { type Answer, scriptedSystem } from '../helpers/scripted-system.ts';
 
 interface Facts {
   text: string | undefined;
@@ -17,7 +17,7 @@ const step: Step<Facts> = {
   actions: () => [write('/f', 'hello', 0o600)],
 };
 
-function setting(steps: Step<Facts>[], answer = () => ({})) {
+function setting(steps: Step<Facts>[], answer: (command: Command) => Answer = () => ({})) {
   const system = scriptedSystem(answer);
   const events: RunEvent[] = [];
   const observe = async () => ({ text: system.files.get('/f') });
@@ -38,6 +38,25 @@ describe('converging', () => {
     const { go, states } = setting([{ ...step, actions: () => [], settleMs: 500 }]);
     await expect(go()).rejects.toMatchObject({ code: 'STEP_NOT_VERIFIED' });
     expect(states().at(-1)).toBe('file.write failed');
+  });
+
+  it.each([
+    ['listening\nfatal: no space left\n', 'could not write the file: fatal: no space left'],
+    ['', 'could not write the file'],
+  ])("tells a unit's own last words when it does not start: %j", async (journal, message) => {
+    const starting: Step<Facts> = {
+      ...step,
+      actions: () => [run(command('systemctl', 'start', 'u'))],
+      startsUnit: 'u',
+    };
+    const answer = ({ file }: { file: string }) => (file === 'journalctl' ? { stdout: journal } : { exitCode: 1 });
+    const { go, system } = setting([starting], answer);
+    await expect(go()).rejects.toMatchObject({
+      code: 'FAILED',
+      message,
+      hint: expect.stringContaining('journalctl -u u'),
+    });
+    expect(system.commands.at(-1)?.args).toContain('_SYSTEMD_UNIT=u');
   });
 
   it('undoes what a failed step began, and gives its explained error', async () => {

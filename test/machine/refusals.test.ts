@@ -1,4 +1,5 @@
 // What goes wrong on a real machine: each time a clear error by name, the right exit code, and nothing changed or lost.
+import { randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -146,6 +147,89 @@ describe('an image that is not what it was', () => {
     await desk.done('repo unmount shop');
     await desk.done('repo mount shop');
     await desk.done('repo unmount shop');
+  });
+});
+
+describe('a credential', () => {
+  const marked = `marked-${randomBytes(16).toString('hex')}`;
+  /** Looks at every process's words and environment until the stop file is there; the marker comes from a file, not from its own words. */
+  const look = (mark: string, stop: string) =>
+    `while [ ! -e ${stop} ]; do grep -laFf ${mark} /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null; done | sort -u`;
+
+  test('is in no process list, environment, journal, run, event or error, on either side', async () => {
+    const mark = join(desk.home, 'mark');
+    const stop = join(desk.home, 'stop');
+    await writeFile(mark, marked);
+    await vm.root(`umask 077; printf %s ${marked} > /root/mark`);
+    const there = vm.root(look('/root/mark', '/root/stop'), { timeoutMs: 600_000 });
+    const here = exec(['sh', '-c', look(mark, stop)], { timeoutMs: 600_000 });
+    const said: string[] = [];
+    const rdc = async (line: string, input: string) => {
+      const { stdout, stderr } = await desk.rdc(line, { input: `${input}\n` });
+      said.push(stdout, stderr);
+    };
+    await rdc('repo create secret --size 100M --credential-stdin -v', marked);
+    await rdc('repo mount secret --credential-stdin -v', marked);
+    await rdc('repo unmount secret --json', '');
+    await rdc('repo mount secret --credential-stdin --json -v', `${marked}-wrong`);
+    await rdc('repo credential add secret --credential-stdin -v', marked);
+    await rdc('repo credential rotate secret -v', '');
+    await rdc('repo mount secret', '');
+    // The controls: both lookers see it where it is.
+    await vm.root("bash -c 'MARK=$(cat /root/mark) exec sleep 20' >/dev/null 2>&1 &");
+    const control = exec(['sleep', '20'], { env: { MARK: marked } });
+    await new Promise((resolve) => setTimeout(resolve, 8000));
+    await Promise.all([vm.root('touch /root/stop'), writeFile(stop, '')]);
+    expect((await there).split('\n').filter((path) => path !== '')).toHaveLength(1);
+    expect((await here).stdout.split('\n').filter((path) => path !== '')).toHaveLength(1);
+    await control;
+    expect(said.join('\n')).not.toContain(marked);
+    expect(said.join('\n')).toContain('"secret"');
+    const places = '/var/lib/rediacc /var/log /run/rediacc /etc/rediacc /run/systemd /tmp /mnt/rediacc/.state';
+    expect(
+      (await vm.ssh('root', `grep -rlaFf /root/mark ${places}; journalctl --no-pager | grep -cFf /root/mark`)).stdout,
+    ).toBe('0');
+    await vm.root('printf %s "$(cat /root/mark)" > /run/rediacc/control; logger -f /root/mark; journalctl --sync');
+    expect(
+      (await vm.ssh('root', `grep -rlaFf /root/mark ${places}; journalctl --no-pager | grep -cFf /root/mark`)).stdout,
+    ).toMatch(/\/run\/rediacc\/control\n[1-9]/);
+    await vm.root('rm /root/mark /root/stop /run/rediacc/control');
+    await desk.done('repo delete secret --yes');
+  });
+
+  test('rotated, the old one opens nothing, and the header backup neither', async () => {
+    await desk.rdc('repo create turned --size 100M --credential-stdin', { input: 'the first one\n' });
+    await desk.done('repo credential add turned --credential-stdin', { input: 'the first one\n' });
+    await desk.done('repo credential rotate turned');
+    const { guid, image } = await desk.json<{ guid: string; image: string }>('repo status turned');
+    const opens = (file: string) =>
+      vm.ssh('root', `printf 'the first one' | cryptsetup open --test-passphrase ${file} -d -`);
+    expect((await opens(image)).exitCode).toBe(2);
+    expect((await opens(`/mnt/rediacc/.state/${guid}.luks-header`)).exitCode).toBe(2);
+    expect(await vm.root(`cryptsetup luksDump ${image} | grep -c 'luks2$'`)).toBe('1');
+    await desk.done('repo mount turned');
+    await desk.done('repo unmount turned');
+  });
+
+  test('lets another workstation adopt the repository', async () => {
+    const { guid } = await desk.json<{ guid: string }>('repo status turned');
+    const credential = (await desk.done('repo credential show turned --reveal')).trim();
+    const other = await openDesk(vm);
+    try {
+      await other.done('context create-local theirs --ssh-key ~/.ssh/id_ed25519');
+      await other.done(`context add-machine box --ip ${vm.sshHost} --user deploy --port ${vm.sshPort}`);
+      expect(await other.rdc('repo mount turned')).toMatchObject({
+        exitCode: 2,
+        stderr: expect.stringContaining('turned'),
+      });
+      const wrong = await other.rdc(`repo adopt ${guid} --credential-stdin`, { input: 'not the one\n' });
+      expect(wrong).toMatchObject({ exitCode: 12 });
+      await other.done(`repo adopt ${guid} --credential-stdin`, { input: `${credential}\n` });
+      await other.done('repo mount turned');
+      await other.done('repo delete turned --yes');
+    } finally {
+      await other.destroy();
+    }
   });
 });
 
