@@ -91,8 +91,7 @@ async function newRecord(system: System, store: RepoStore, { name, guid }: Input
 
 async function makeVolume(input: Input, { system, report }: RunContext, bench: Workbench): Promise<void> {
   const { target, store, record } = bench;
-  const [attach, open] = openVolumeSteps(target, { credential: input.credential });
-  const opening = [attach, open].filter((step) => step !== undefined) as Step<CreateFacts>[];
+  const opening = openVolumeSteps(target, { credential: input.credential }) as Step<CreateFacts>[];
   const closing = closeVolumeSteps(target) as Step<CreateFacts>[];
   const run = { system, report, observe: () => observeNew(system, bench) };
   try {

@@ -6,7 +6,7 @@ import { findHolders } from '../lifecycle/holders.ts';
 import { stopDaemonSteps } from '../lifecycle/services-plan.ts';
 import type { Step } from '../lifecycle/step.ts';
 import { declareStep, forgetStep } from '../lifecycle/units.ts';
-import { closeVolumeSteps, isClosed, type Key, openVolumeSteps } from '../lifecycle/volume.ts';
+import { closeVolumeSteps, isClosed, type Key, mountVolumeSteps, openVolumeSteps } from '../lifecycle/volume.ts';
 import { RdcError } from '../protocol/errors.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import type { Secret } from '../protocol/secret.ts';
@@ -61,7 +61,7 @@ export async function openSteps(
       },
     );
   }
-  return [declareStep(bench.files), ...openVolumeSteps(bench.target, key)];
+  return [...openVolumeSteps(bench.target, key), ...mountVolumeSteps(bench.target, declareStep(bench.files))];
 }
 
 async function keyFor(

@@ -46,7 +46,7 @@ export function refuseWithoutSpace(
   );
 }
 
-/** Up to a formatted image; the volume is then opened with openVolumeSteps' first two steps and given a filesystem. */
+/** Up to a formatted image; the volume is then opened with openVolumeSteps and given a filesystem. */
 export function formatSteps(target: RepoTarget, volume: NewVolume): Step<CreateFacts>[] {
   const { paths } = target;
   return [

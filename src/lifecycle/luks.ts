@@ -112,14 +112,22 @@ export function luksKillSlot(image: string, slot: number, remaining: Secret): Co
   return { file: 'cryptsetup', args, stdin: remaining, timeoutMs: 300_000 };
 }
 
-/** Makes WRONG_CREDENTIAL of cryptsetup's exit code 2; everything else stays as it is. */
-export function explainOpenFailure(error: unknown, repo: string): unknown {
-  return exitCodeOf(error) === WRONG_KEY_EXIT
-    ? new RdcError('WRONG_CREDENTIAL', `the credential does not open repository "${repo}"`, {
+/** WRONG_CREDENTIAL for cryptsetup's exit code 2, VOLUME_DAMAGED for 1 (no LUKS device any more); everything else stays as it is. */
+export function explainOpenFailure(error: unknown, repo: string, image: string, headerBackup: string): unknown {
+  switch (exitCodeOf(error)) {
+    case WRONG_KEY_EXIT:
+      return new RdcError('WRONG_CREDENTIAL', `the credential does not open repository "${repo}"`, {
         hint: `rdc repo credential add ${repo}`,
         cause: error,
-      })
-    : error;
+      });
+    case 1:
+      return new RdcError('VOLUME_DAMAGED', `the image of repository "${repo}" is no encrypted volume (any more)`, {
+        hint: `if only its header is damaged, on the server: cryptsetup luksHeaderRestore ${image} --header-backup-file ${headerBackup}`,
+        cause: error,
+      });
+    default:
+      return error;
+  }
 }
 
 /** The exit code that a COMMAND_FAILED error carries. */

@@ -12,9 +12,14 @@ import type { RepoTarget } from './target.ts';
 
 export type Key = { credential: Secret } | { keyFile: string };
 
-/** Steps that end with the volume open, mounted and under its unit. `key` may be absent where it is open already. */
+/** Up to the open mapping. `key` may be absent where it is open already. */
 export function openVolumeSteps(target: RepoTarget, key: Key | undefined): Step<RepoFacts>[] {
-  return [attachStep(target), openStep(target, key), mountStep(target), volumeUnitStep(target)];
+  return [attachStep(target), openStep(target, key)];
+}
+
+/** From the open mapping to a mounted volume under its unit, which is declared only now: a refused open leaves nothing behind. */
+export function mountVolumeSteps(target: RepoTarget, declareUnits: Step<RepoFacts>): Step<RepoFacts>[] {
+  return [mountStep(target), declareUnits, volumeUnitStep(target)];
 }
 
 /** Refuses an image that is missing or that somebody else has attached or opened. */
@@ -84,7 +89,7 @@ function openStep(target: RepoTarget, key: Key | undefined): Step<RepoFacts> {
       // From here on the loop device goes away by itself when the mapping does, whatever crashes in between.
       run(detachLoop(device(facts))),
     ],
-    explain: (error) => explainOpenFailure(error, name),
+    explain: (error) => explainOpenFailure(error, name, target.paths.image, target.paths.headerBackup),
     undo: (facts) => (facts.mapping === undefined ? [run(detachLoop(device(facts)))] : []),
     settleMs: 5000,
   };

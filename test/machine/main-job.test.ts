@@ -135,7 +135,11 @@ describe('the complete example', () => {
 
   test("the server's own docker and firewall are as they were", async () => {
     expect(await ownDocker()).toBe(hostDocker);
-    expect(await ownRules()).toBe(hostRules);
+    // Its firewall drops what is forwarded: one tagged rule of ours, in the place that docker keeps for others.
+    const ours = /^.*meta mark 0x72646163.*\n/gm;
+    const rules = await ownRules();
+    expect(rules.match(ours)).toHaveLength(1);
+    expect(rules.replace(ours, '')).toBe(hostRules);
     expect(await fetched('http://127.0.0.1:8088/busybox')).toBeDefined();
   });
 

@@ -1,6 +1,6 @@
 // What goes wrong on a real machine: each time a clear error by name, the right exit code, and nothing changed or lost.
 import { randomBytes } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { exec } from '../../src/cli/playground/exec.ts';
@@ -17,7 +17,7 @@ beforeAll(async () => {
   await desk.done('context create-local home --ssh-key ~/.ssh/id_ed25519');
   await desk.done(`context add-machine box --ip ${vm.sshHost} --user deploy --port ${vm.sshPort}`);
   await desk.done(`context setup-machine box --registry-mirror ${vm.registryMirror}`);
-  await desk.done('repo create shop --size 300M');
+  await desk.done('repo create shop --size 150M');
 });
 afterAll(async () => {
   await desk?.destroy();
@@ -141,7 +141,7 @@ describe('an image that is not what it was', () => {
 
   test('full: an upload says so, and the repository is still in order', async () => {
     await exec(['mkdir', '-p', join(desk.home, 'big')]);
-    await exec(['dd', 'if=/dev/urandom', `of=${join(desk.home, 'big/file')}`, 'bs=1M', 'count=400']);
+    await exec(['dd', 'if=/dev/urandom', `of=${join(desk.home, 'big/file')}`, 'bs=1M', 'count=180']);
     await desk.done('repo mount shop');
     await refused(`sync upload -r shop --local ${desk.home}/big`, 13, '"shop"');
     await desk.done('repo unmount shop');
@@ -234,26 +234,44 @@ describe('a credential', () => {
 });
 
 describe('interrupted', () => {
-  test('Ctrl-C during a create: repeated, it ends with one repository whose key is here', async () => {
-    for (const step of ['make the image', 'open the encrypted volume']) {
+  let entries: string;
+  beforeAll(async () => {
+    entries = await vm.root('ls /mnt/rediacc/repositories /mnt/rediacc/.state | grep -c .');
+  });
+
+  test.each(['make the image', 'open the encrypted volume'])(
+    'Ctrl-C during a create at "%s": repeated, it ends with one repository whose key is here',
+    async (step) => {
       const { child, said, ended } = desk.start('repo create cut --size 100M');
       await until(() => said().includes(step));
       child.kill('SIGINT');
       expect(await ended, said()).toBe(130);
-    }
-    await desk.done('repo create cut --size 100M --wait');
-    await desk.done('repo mount cut');
-    expect(await vm.root('ls /mnt/rediacc/repositories | wc -l')).toBe('2');
-    await desk.done('repo delete cut --yes');
-  });
+      await desk.done('repo create cut --size 100M --wait');
+      await desk.done('repo mount cut');
+      await desk.done('repo delete cut --yes');
+      expect(await vm.root('ls /mnt/rediacc/repositories /mnt/rediacc/.state | grep -c .')).toBe(entries);
+    },
+  );
 
-  test('the agent killed in the middle of a mount: the same command again finishes it', async () => {
-    const { said, ended } = desk.start('repo mount shop');
-    await until(() => said().includes('attach the image'));
+  test('the agent killed in the middle of up(): the function ends with it, and the same command again finishes', async () => {
+    const files = join(desk.home, 'files');
+    await mkdir(files, { recursive: true });
+    await writeFile(join(files, 'Rediaccfile'), 'up() {\n  echo begun\n  sleep "$(cat seconds)"\n}\n');
+    await writeFile(join(files, 'seconds'), '600');
+    await desk.done('repo mount shop');
+    await desk.done(`sync upload -r shop --local ${files}`);
+    const { said, ended } = desk.start('repo up shop');
+    await until(() => said().includes('begun'));
     await vm.root('kill -9 $(systemctl show -p MainPID --value rediacc-agent)');
     expect(await ended, said()).toBe(5);
-    await desk.done('repo mount shop');
-    await desk.done('repo unmount shop');
+    expect(said()).toContain('rdc run attach');
+    const { runs } = await desk.json<{ runs: { outcome: string }[] }>('run list');
+    expect(runs[0]).toMatchObject({ outcome: 'interrupted' });
+    expect(await vm.root("systemctl list-units --plain --no-legend 'rediacc-function-*'")).toBe('');
+    await writeFile(join(files, 'seconds'), '0');
+    await desk.done(`sync upload -r shop --local ${files}`);
+    await desk.done('repo up shop');
+    await desk.done('repo down shop --unmount');
     expect(await remainsOf(vm, { guid: await guidOf('shop'), networkId: 2816 })).toEqual([]);
   });
 

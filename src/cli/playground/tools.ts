@@ -15,6 +15,8 @@ const TOOLS: Readonly<Record<string, string>> = {
   mke2fs: 'e2fsprogs',
   flock: 'util-linux',
   ssh: 'openssh-client',
+  // Not for the machine itself: what a person types next is rdc sync.
+  rsync: 'rsync',
 };
 
 /**
