@@ -75,7 +75,7 @@ async function transfer(socket: Duplex, place: RsyncPlace, server: RsyncServer, 
     if (!server.sender && !server.dryRun) {
       await giveToDirectoryOwners({ mountPoint: target.paths.mountPoint, existing, missing, since });
     }
-    framer.finish(end);
+    framer.finish(transferEnd(end, target.name));
   } catch (error) {
     const wire = toWireError(error);
     deps.log(`file transfer of ${target.guid}: ${wire.message}`);
@@ -83,6 +83,12 @@ async function transfer(socket: Duplex, place: RsyncPlace, server: RsyncServer, 
   }
   // The client may be gone; that is its affair.
   await sent.catch(() => undefined);
+}
+
+interface TransferEnd {
+  exitCode: number;
+  /** The end of its stderr. */
+  said: string;
 }
 
 interface Line {
@@ -95,7 +101,7 @@ async function carry(
   { socket, framer }: Line,
   { unit, run }: TransferUnit,
   { system, log }: TransferDeps,
-): Promise<StreamEnd> {
+): Promise<TransferEnd> {
   const child = spawn(run.file, run.args, { stdio: 'pipe', env: { PATH: SEARCH_PATH, LC_ALL: 'C' } });
   const said = keepTail(child.stderr);
   let farewell: NodeJS.Timeout | undefined;
@@ -115,9 +121,8 @@ async function carry(
   if (socket.destroyed) onGone();
   try {
     const [code] = (await once(child, 'close')) as [number | null];
-    if (code === 0) return { exitCode: 0 };
-    log(`${unit} ended with ${code ?? 'a signal'}: ${said().trim()}`);
-    return transferEnd(code ?? 1, said().trim());
+    if (code !== 0) log(`${unit} ended with ${code ?? 'a signal'}: ${said().trim()}`);
+    return { exitCode: code ?? 1, said: said().trim() };
   } finally {
     clearTimeout(farewell);
     socket.off('close', onGone);
@@ -125,9 +130,14 @@ async function carry(
 }
 
 /** What rsync tells its client by itself needs no second word; the rest does. Codes: EXIT VALUES of rsync(1). */
-function transferEnd(exitCode: number, said: string): StreamEnd {
+function transferEnd({ exitCode, said }: TransferEnd, name: string): StreamEnd {
+  if (exitCode === 0) return { exitCode };
   if (/No space left on device|Disk quota exceeded/.test(said)) {
-    return { exitCode, error: toWireError(new RdcError('NO_SPACE', 'the repository is full', { cause: said })) };
+    const full = new RdcError('NO_SPACE', `repository "${name}" is full`, {
+      hint: `rdc repo status ${name}`,
+      cause: said,
+    });
+    return { exitCode, error: toWireError(full) };
   }
   if (said.includes('rsync error:') || exitCode >= 10) return { exitCode };
   return {

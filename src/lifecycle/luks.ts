@@ -85,7 +85,7 @@ export function luksHeaderBackup(image: string, file: string): Command {
   return command('cryptsetup', 'luksHeaderBackup', image, '--header-backup-file', file);
 }
 
-/** Both keys come over one pipe, told apart by their lengths, so that neither is ever a file. */
+/** Both keys come over stdin, told apart by their lengths, so that neither is ever a file. Not by /dev/stdin: it cannot be opened where it is a socket, as Node makes it. */
 export function luksAddKey(image: string, existing: Secret, added: Secret, slot: number, kind: KeyKind): Command {
   const lengths = ['--keyfile-size', String(existing.byteLength), '--new-keyfile-size', String(added.byteLength)];
   const args = [
@@ -100,7 +100,7 @@ export function luksAddKey(image: string, existing: Secret, added: Secret, slot:
   ];
   return {
     file: 'cryptsetup',
-    args: [...args, image, '/dev/stdin'],
+    args: [...args, image, '-'],
     stdin: existing.concat(added),
     timeoutMs: 300_000,
   };
