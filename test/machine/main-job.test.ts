@@ -65,6 +65,12 @@ afterAll(async () => {
   await vm?.destroy();
 });
 
+test('the server is an ordinary one: docker and logind of its own, no Node, nothing of ours', async () => {
+  await vm.root('systemctl is-active docker containerd systemd-logind && systemctl is-enabled docker containerd');
+  expect((await vm.ssh('root', 'command -v node nodejs renet')).stdout).toBe('');
+  expect(await fetched('http://127.0.0.1:8088/busybox')).toBeDefined();
+});
+
 describe('the complete example', () => {
   let subject: Subject;
   let status: Status;

@@ -54,21 +54,3 @@ describe('the playground', () => {
     expect((await vm.ssh('deploy', 'true')).exitCode).toBe(0);
   });
 });
-
-describe('the ordinary server', () => {
-  let vm: TestVm;
-  beforeAll(async () => {
-    vm = await startTestVm({ flavour: 'server' });
-  });
-  afterAll(() => vm?.destroy());
-
-  it('runs docker, containerd and logind, and a container of its own', async () => {
-    await vm.root('systemctl is-system-running --wait');
-    await vm.root('systemctl is-active docker containerd systemd-logind');
-    await vm.root('systemctl is-enabled docker containerd');
-    expect(await vm.root("docker ps --format '{{.Names}}'")).toBe('site');
-    expect(await vm.root('curl --silent --output /dev/null --write-out "%{http_code}" 127.0.0.1:8088/busybox')).toBe(
-      '200',
-    );
-  });
-});
