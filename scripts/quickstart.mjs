@@ -63,7 +63,7 @@ function api(path, ...options) {
 run('ops', 'up');
 run('context', 'setup-machine', 'playground', '--context', 'playground', '--registry-mirror', MIRROR);
 const { repositories } = ask('repo', 'list', ...MACHINE);
-if (!repositories.some(({ name }) => name === REPO)) run('repo', 'create', REPO, ...MACHINE, '--size', '2G');
+if (!repositories.some(({ name }) => name === REPO)) run('repo', 'create', REPO, ...MACHINE, '--size', '1G');
 run('repo', 'mount', REPO, ...MACHINE);
 run('sync', 'upload', ...MACHINE, '-r', REPO, '--local', example);
 run('repo', 'up', REPO, ...MACHINE);
