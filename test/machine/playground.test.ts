@@ -14,10 +14,12 @@ describe('the playground', () => {
   });
 
   it('holds no file of ours and no Node', async () => {
-    const found = await vm.root(
-      "find / -xdev ( -iname '*rediacc*' -o -iname 'renet*' -o -name node ) -print".replace(/[()]/g, '\\$&'),
-    );
-    expect(found).toBe('');
+    const search = "find / -xdev \\( -iname '*rediacc*' -o -iname 'renet*' -o -type f -name node \\) -print";
+    expect(await vm.root(search)).toBe('');
+    // The control: the same search finds such files where there are some.
+    await vm.root('mkdir -p /opt/control && touch /opt/control/node /opt/control/renet.mjs');
+    expect((await vm.root(search)).split('\n').sort()).toEqual(['/opt/control/node', '/opt/control/renet.mjs']);
+    await vm.root('rm -r /opt/control');
   });
 
   it('lets deploy become root and asks nosudo for a password', async () => {
