@@ -1,11 +1,12 @@
 // rdc repo adopt: a repository that another workstation made becomes known here, with its credential.
 import { RdcError } from '../../protocol/errors.ts';
-import { repoRefSchema } from '../../protocol/ids.ts';
+import { guidSchema, repoRefSchema } from '../../protocol/ids.ts';
 import type { Secret } from '../../protocol/secret.ts';
 import { call, withAgent } from '../agent-run.ts';
 import { argument, defineCommand } from '../command.ts';
 import { givenCredential } from '../credential-source.ts';
 import { suggest } from '../did-you-mean.ts';
+import { refuseForeignGuid } from '../known-guid.ts';
 import { parseWith } from '../parse.ts';
 import { sayDone } from '../render.ts';
 import { recordRepository } from '../repo-record.ts';
@@ -35,6 +36,8 @@ export const repoAdopt = defineCommand({
         throw new RdcError('NOT_FOUND', `there is no repository "${ref}" on machine "${machine.name}"`, { hint });
       }
       const { guid, name } = found;
+      const asked = guidSchema.safeParse(ref).data;
+      await refuseForeignGuid(command, { machine, guid: asked }, guid);
       const stored = await credentials.get(guid);
       const value: Secret = given ?? stored?.value ?? (await ask.secret(`credential of "${name}":`));
       const verified = await call(command, client, 'repo.verify-credential', { repo: guid, credential: value });

@@ -8,6 +8,7 @@ import { defineCommand, flag } from '../command.ts';
 import type { CommandContext } from '../context.ts';
 import { chosenPassphrase, givenCredential } from '../credential-source.ts';
 import { type Credential, generateCredential, type StoredCredential } from '../credentials.ts';
+import { refuseForeignGuid } from '../known-guid.ts';
 import { sayDone } from '../render.ts';
 import { showEnd } from '../repo-end.ts';
 import { recordRepository } from '../repo-record.ts';
@@ -56,7 +57,8 @@ const add = defineCommand({
         call(command, client, 'repo.verify-credential', { repo: repo.ref, credential: value }),
       ),
     );
-    if (!verified.opens) throw wrongCredential(verified.name);
+    if (!verified.opens) throw wrongCredential(repo.name);
+    await refuseForeignGuid(command, repo, verified.guid);
     await recordRepository(command, repo.machine, verified);
     await command.credentials.put(verified.guid, { value, kdf: 'passphrase' });
     sayDone(command.io, command.dryRun, `credential of "${verified.name}" saved in ${command.credentials.path}`);
@@ -86,6 +88,7 @@ const rotate = defineCommand({
     return await withAgent(command, machine, (client) =>
       onRepository(client, repo, async () => {
         const { guid } = await call(command, client, 'repo.status', { repo: repo.ref });
+        await refuseForeignGuid(command, repo, guid);
         const stored = await command.credentials.get(guid);
         const current = given ?? stored?.value ?? (await command.ask.secret(`present credential of "${repo.name}":`));
         const next = nextCredential(command, repo, { stored, chosen });

@@ -3,7 +3,9 @@ import { RdcError } from '../../protocol/errors.ts';
 import type { Guid } from '../../protocol/ids.ts';
 import { onRepository, runOperation, withAgent } from '../agent-run.ts';
 import { defineCommand } from '../command.ts';
+import { entry } from '../config-file.ts';
 import type { CommandContext } from '../context.ts';
+import { placesOf } from '../known-guid.ts';
 import { showEnd } from '../repo-end.ts';
 import { placeIn, type RepositoryTarget, repositoryTarget } from '../target.ts';
 import { machineOfRepo, repoArgument, yes } from './options.ts';
@@ -43,10 +45,15 @@ async function confirmByName({ io, ask }: CommandContext, { name, machine }: Rep
   }
 }
 
-/** The machine has confirmed that image and data are gone: the key opens nothing any more. */
-async function forget(command: CommandContext, { machine }: RepositoryTarget, guid: Guid): Promise<void> {
+/** Only what was asked for, and only where no other machine has it: a copy there would be lost with its key. */
+async function forget(command: CommandContext, { machine, guid, name }: RepositoryTarget, gone: Guid): Promise<void> {
+  const { elsewhere } = await placesOf(command, machine, gone);
   await command.config.update((draft) => {
-    delete placeIn(draft, machine.context).context.repositories[guid];
+    const { repositories } = placeIn(draft, machine.context).context;
+    if (entry(repositories, gone)?.machine === machine.name) delete repositories[gone];
   });
-  await command.credentials.remove(guid);
+  if ((await command.credentials.get(gone)) === undefined) return;
+  if (guid === gone && elsewhere.length === 0) return await command.credentials.remove(gone);
+  const why = elsewhere.length === 0 ? '' : `: machine "${elsewhere[0]}" has a repository of the same GUID`;
+  command.io.warn(`the credential of "${name}" is kept${why}`);
 }
