@@ -9,6 +9,7 @@ import { call, onRepository } from './agent-run.ts';
 import { readSecret } from './ask.ts';
 import type { CommandContext } from './context.ts';
 import type { Credential } from './credentials.ts';
+import { ended } from './rotation-record.ts';
 import type { RepositoryTarget } from './target.ts';
 
 /** A passphrase that a person can remember and nobody can guess is a sentence, not a word. */
@@ -87,7 +88,7 @@ export async function storedCredential(
     );
     return stored.value;
   }
-  await command.credentials.put(guid, next);
+  await command.credentials.change(guid, ended(next));
   return next.value;
 }
 

@@ -33,6 +33,8 @@ export interface CredentialStore {
   get(guid: Guid): Promise<StoredCredential | undefined>;
   /** Replaces whatever was there. */
   put(guid: Guid, credential: StoredCredential): Promise<void>;
+  /** Decided from what is there now: another rdc may have written since it was read. When `change` throws, nothing is written. */
+  change(guid: Guid, change: (now: StoredCredential | undefined) => StoredCredential): Promise<void>;
   remove(guid: Guid): Promise<void>;
   known(): Promise<ReadonlySet<Guid>>;
 }
@@ -53,6 +55,10 @@ export function credentialStore({ configDir, dryRun }: { configDir: string; dryR
     put: (guid, credential) =>
       file.update((draft) => {
         draft.credentials[guid] = credential;
+      }),
+    change: (guid, change) =>
+      file.update((draft) => {
+        draft.credentials[guid] = change(entry(draft.credentials, guid));
       }),
     remove: (guid) =>
       file.update((draft) => {

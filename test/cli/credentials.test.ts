@@ -1,5 +1,5 @@
 // Who has which key when, whatever goes wrong in between.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { RdcError } from '../../src/protocol/errors.ts';
@@ -207,6 +207,59 @@ describe('rotate', () => {
     const { stderr } = await world.done('repo mount shop');
     expect(stderr).toContain('finish it: rdc repo credential rotate shop');
     expect(only(world)).toMatchObject({ value: old, next: { value: next } });
+  });
+
+  test.each([['repo credential add shop'], ['repo adopt shop -m m']])(
+    '%s with the old one while the machine rotates: the new one stays, for it is all that opens in the end',
+    async (line) => {
+      const { world, old, repo } = await prepared();
+      world.machine.before = async (operation) => {
+        if (operation !== 'repo.rotate-credential') return;
+        await world.done(`${line} --credential-stdin`, { stdin: old });
+      };
+      world.machine.after = () => {
+        throw new RdcError('CONNECTION_LOST', 'lost');
+      };
+      await world.rdc('repo credential rotate shop');
+      expect(only(world)?.next?.value).toBe(repo?.keys[0]);
+    },
+  );
+
+  test('two at once, and the follower of the one that takes effect is cut off: its credential is not written over', async () => {
+    const { world, old, repo } = await prepared();
+    if (repo === undefined) throw new Error('no repository');
+    world.machine.before = async (operation) => {
+      if (operation !== 'repo.verify-credential') return;
+      world.machine.before = (later) => {
+        if (later === 'repo.rotate-credential') throw new RdcError('BUSY', 'the first rotation goes on');
+      };
+      const next = { value: 'the first', kdf: 'random' };
+      const file = join(world.configDir, 'credentials.json');
+      const text = { version: 1, credentials: { [repo.guid]: { value: old, kdf: 'random', next } } };
+      writeFileSync(file, JSON.stringify(text));
+    };
+    expect(await world.rdc('repo credential rotate shop')).toMatchObject({ exitCode: 11 });
+    expect(only(world)).toMatchObject({ value: old, next: { value: 'the first' } });
+  });
+
+  test('a command that finds out how a rotation ended writes over no later one', async () => {
+    const { world, repo } = await prepared();
+    world.machine.after = () => {
+      throw new RdcError('CONNECTION_LOST', 'lost');
+    };
+    await world.rdc('repo credential rotate shop');
+    if (repo === undefined) throw new Error('no repository');
+    let asked = 0;
+    world.machine.before = async (operation) => {
+      if (operation !== 'repo.verify-credential' || ++asked < 2) return;
+      world.machine.before = () => undefined;
+      repo.keys.push(only(world)?.value ?? '');
+      await world.done('repo credential rotate shop');
+      await world.done('repo credential rotate shop');
+    };
+    world.machine.after = () => undefined;
+    await world.rdc('repo mount shop');
+    expect(only(world)).toEqual({ value: repo.keys[0], kdf: 'random' });
   });
 
   test('a wrong credential given: exit 12, the good one stays', async () => {

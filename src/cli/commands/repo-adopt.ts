@@ -10,6 +10,7 @@ import { refuseForeignGuid } from '../known-guid.ts';
 import { parseWith } from '../parse.ts';
 import { sayDone } from '../render.ts';
 import { recordRepository } from '../repo-record.ts';
+import { added } from '../rotation-record.ts';
 import { machineTarget } from '../target.ts';
 import { credentialSource, machineOption } from './options.ts';
 import { wrongCredential } from './repo-credential.ts';
@@ -42,7 +43,8 @@ export const repoAdopt = defineCommand({
       const value: Secret = given ?? stored?.value ?? (await ask.secret(`credential of "${name}":`));
       const verified = await call(command, client, 'repo.verify-credential', { repo: guid, credential: value });
       if (!verified.opens) throw wrongCredential(name);
-      if (given !== undefined || stored === undefined) await credentials.put(guid, { value, kdf: 'passphrase' });
+      if (given !== undefined || stored === undefined)
+        await credentials.change(guid, added({ value, kdf: 'passphrase' }));
       const changed = await recordRepository(command, machine, { guid, name });
       if (changed || stored === undefined)
         sayDone(io, dryRun, `repository "${name}" on "${machine.name}" is known here now`);

@@ -1,7 +1,6 @@
 // rdc repo credential show, rotate, add. A rotation saves the new credential before the machine learns of it, and one
 // that was cut off is finished with that same credential: no second one is ever made meanwhile.
 import { RdcError } from '../../protocol/errors.ts';
-import type { Guid } from '../../protocol/ids.ts';
 import type { AgentClient } from '../agent-client.ts';
 import { call, onRepository, runOperation, withAgent } from '../agent-run.ts';
 import { defineCommand, flag } from '../command.ts';
@@ -12,6 +11,7 @@ import { refuseForeignGuid } from '../known-guid.ts';
 import { sayDone } from '../render.ts';
 import { showEnd } from '../repo-end.ts';
 import { recordRepository } from '../repo-record.ts';
+import { added, begun, ended } from '../rotation-record.ts';
 import { printCredential, showOnce } from '../show-credential.ts';
 import { type RepositoryTarget, repositoryTarget } from '../target.ts';
 import { credentialSource, machineOfRepo, repoArgument } from './options.ts';
@@ -60,7 +60,7 @@ const add = defineCommand({
     if (!verified.opens) throw wrongCredential(repo.name);
     await refuseForeignGuid(command, repo, verified.guid);
     await recordRepository(command, repo.machine, verified);
-    await command.credentials.put(verified.guid, { value, kdf: 'passphrase' });
+    await command.credentials.change(verified.guid, added({ value, kdf: 'passphrase' }));
     sayDone(command.io, command.dryRun, `credential of "${verified.name}" saved in ${command.credentials.path}`);
     command.io.printJson({ machine: repo.machine.name, name: verified.name, guid: verified.guid, changed: true });
     return undefined;
@@ -95,10 +95,10 @@ const rotate = defineCommand({
         const before: Credential = { value: current, kdf: stored?.kdf ?? 'passphrase' };
         await refuseWrong(command, client, { repo, credential: before, next });
         await recordRepository(command, machine, { guid, name: repo.name });
-        await command.credentials.put(guid, { ...before, next });
+        await command.credentials.change(guid, begun(stored, before, next));
         const input = { repo: repo.ref, credential: current, newCredential: next.value, kdf: next.kdf };
         const end = await runOperation(command, { client, machine }, 'repo.rotate-credential', input);
-        if (end.outcome === 'done') await promote(command, guid, next);
+        if (end.outcome === 'done') await command.credentials.change(guid, ended(next));
         const subject = `the credential of "${repo.name}"`;
         const result = showEnd(command, machine, end, {
           done: `${subject} is replaced`,
@@ -134,10 +134,6 @@ async function refuseWrong(
     if (opens) return;
   }
   throw wrongCredential(repo.name);
-}
-
-async function promote({ credentials }: CommandContext, guid: Guid, next: Credential): Promise<void> {
-  await credentials.put(guid, next);
 }
 
 function notHere({ name }: RepositoryTarget): RdcError {
