@@ -76,7 +76,8 @@ export async function settleFailedCreation(
   await command.config.update((draft) => {
     delete placeIn(draft, machine.context).context.repositories[guid];
   });
-  if (save) await command.credentials.remove(guid);
+  // An earlier create may have made the image where the machine does not see it now: a datastore that is not mounted.
+  if (save && fresh) await command.credentials.remove(guid);
   return error;
 }
 
@@ -86,8 +87,8 @@ async function nothingWasCreated(
   { error, fresh }: { error: unknown; fresh: boolean },
 ): Promise<boolean> {
   if (isCode(error, 'INTERRUPTED', 'CONNECTION_LOST', 'UNREACHABLE')) return false;
-  // Busy with the create that was cut off: that one may yet succeed.
-  if (!fresh && isCode(error, 'BUSY')) return false;
+  // The create that was cut off may go on, or have ended well long ago: only another repository of this name proves that not.
+  if (!fresh && !isCode(error, 'ALREADY_EXISTS')) return false;
   try {
     const { repositories } = await client.call('repo.list', {});
     return repositories.every((repo) => repo.guid !== guid);

@@ -70,6 +70,29 @@ describe('create', () => {
     expect(stored(world)).toEqual({});
   });
 
+  test.each([
+    ['NO_SPACE', 13],
+    ['CANCELLED', 1],
+    ['ALREADY_EXISTS', 2],
+  ] as const)(
+    'cut off, in use since, and repeated while the machine does not see its datastore (%s)',
+    async (code, exitCode) => {
+      const world = workstation('m');
+      world.machine.after = () => {
+        throw new RdcError('CONNECTION_LOST', 'lost');
+      };
+      await world.rdc('repo create shop --size 1G');
+      world.machine.after = () => undefined;
+      await world.done('repo mount shop');
+      const [shop] = world.machine.repos.splice(0);
+      world.machine.before = (operation) => {
+        if (operation === 'repo.create') throw new RdcError(code, 'refused');
+      };
+      expect(await world.rdc('repo create shop --size 1G')).toMatchObject({ exitCode });
+      expect(only(world)?.value).toBe(shop?.keys[0]);
+    },
+  );
+
   test('a connection lost on the way: the key is kept, and the same command finishes with it', async () => {
     const world = workstation('m');
     world.machine.after = () => {
