@@ -1,7 +1,7 @@
 // How a failure is shown, and what anything thrown becomes. Exit codes are looked up here and set in main.ts only.
 import { EXIT_CODES, RdcError, toWireError, type WireError } from '../protocol/errors.ts';
 import type { CommandEnd } from './command.ts';
-import { cleanLine, type Io } from './io.ts';
+import { cleanLine, type Io, safeText } from './io.ts';
 
 /** Shows the error where the options want it and gives its exit code. */
 export function showFailure(thrown: unknown, io: Io, contextName?: string): number {
@@ -10,7 +10,7 @@ export function showFailure(thrown: unknown, io: Io, contextName?: string): numb
   const lines = [`${io.paintErr.red('rdc:')} ${message}`];
   if (hint !== undefined) lines.push(`  hint: ${hint}`);
   if (detail !== undefined && (io.verbose || error.code === 'INTERNAL')) lines.push(...causeLines(detail));
-  io.streams.stderr.write(`${lines.join('\n')}\n`);
+  io.streams.stderr.write(`${safeText(lines.join('\n'), io.paintErr.isColorSupported)}\n`);
   io.printJson({ error: publicError(error, io.verbose) });
   return EXIT_CODES[error.code];
 }

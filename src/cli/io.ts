@@ -48,12 +48,14 @@ export function createIo(streams: Streams, options: IoOptions, env: NodeJS.Proce
   const dumb = env.TERM === 'dumb';
   const paint = (stream: OutStream) =>
     pc.createColors(options.color && stream.isTTY === true && !dumb && (env.NO_COLOR ?? '') === '');
+  const paintOut = paint(stdout);
   const paintErr = paint(stderr);
-  const write = (stream: OutStream, text: string) => stream.write(`${text}\n`);
+  const write = (stream: OutStream, text: string) =>
+    stream.write(`${safeText(text, (stream === stdout ? paintOut : paintErr).isColorSupported)}\n`);
   return {
     ...options,
     streams,
-    paintOut: paint(stdout),
+    paintOut,
     paintErr,
     live: stderr.isTTY === true && !dumb && !options.quiet,
     canAsk: stdin.isTTY === true && stderr.isTTY === true,
@@ -62,7 +64,7 @@ export function createIo(streams: Streams, options: IoOptions, env: NodeJS.Proce
       if (!options.json) write(stdout, text);
     },
     printJson(document) {
-      if (options.json) write(stdout, JSON.stringify(document, null, 2));
+      if (options.json) stdout.write(`${escapeControls(JSON.stringify(document, null, 2))}\n`);
     },
     say(text) {
       if (!options.quiet) write(stderr, text);
@@ -77,10 +79,21 @@ export function createIo(streams: Streams, options: IoOptions, env: NodeJS.Proce
 export function cleanLine(text: string, keepColours: boolean): string {
   // A progress bar rewrites its line: what stands at the end is what a person would see.
   const visible = text.replace(/\r+$/, '').split('\r').at(-1) ?? '';
-  if (!keepColours) return stripControls(stripEscapes(visible));
-  const parts = visible.split(SGR_SEQUENCE);
-  const kept = parts.map((part) => (SGR_ONLY.test(part) ? part : stripControls(stripEscapes(part))));
-  return parts.length > 1 ? `${kept.join('')}\u001b[0m` : kept.join('');
+  const safe = safeText(visible, keepColours);
+  return keepColours && SGR_SEQUENCE.test(visible) ? `${safe}\u001b[0m` : safe;
+}
+
+/** Whatever is written: names, reasons and errors come from servers, and none of them may move the cursor or more. */
+export function safeText(text: string, keepColours: boolean): string {
+  if (!keepColours) return stripControls(stripEscapes(text));
+  const parts = text.split(SGR_SEQUENCE);
+  return parts.map((part) => (SGR_ONLY.test(part) ? part : stripControls(stripEscapes(part)))).join('');
+}
+
+/** JSON leaves DEL and the C1 controls, which terminals obey, as they are. */
+function escapeControls(json: string): string {
+  const escaped = (char: string) => (char < ' ' ? char : `\\u00${char.charCodeAt(0).toString(16)}`);
+  return json.replace(/\p{Cc}/gu, escaped);
 }
 
 // ECMA-48: control sequences, control strings with their end, then the short escapes. Node's own
@@ -99,6 +112,7 @@ const SGR = '\u001b\\[[0-9;]*m';
 const SGR_SEQUENCE = new RegExp(`(${SGR})`);
 const SGR_ONLY = new RegExp(`^${SGR}$`);
 
+/** C0 but tab and line feed, DEL, and C1: U+009B begins a control sequence as ESC [ does. */
 function stripControls(text: string): string {
-  return [...text].filter((char) => char === '\t' || (char >= ' ' && char !== '\u007f')).join('');
+  return text.replace(/\p{Cc}/gu, (char) => (char === '\t' || char === '\n' ? char : ''));
 }

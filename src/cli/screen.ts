@@ -1,5 +1,5 @@
 // Two ways to show work on stderr: on a terminal finished lines with a changing part below them, elsewhere plain lines.
-import type { OutStream } from './io.ts';
+import { type OutStream, safeText } from './io.ts';
 
 export interface Screen {
   /** A line that stays. */
@@ -11,7 +11,9 @@ export interface Screen {
 
 /** log-update needs a moment to load: only terminals pay for it. */
 export async function openScreen(stderr: OutStream, live: boolean): Promise<Screen> {
-  if (!live) return { line: (text) => void stderr.write(`${text}\n`), status: () => undefined, close: () => undefined };
+  // Colours that are not wanted were never painted.
+  const write = (text: string) => void stderr.write(`${safeText(text, true)}\n`);
+  if (!live) return { line: write, status: () => undefined, close: () => undefined };
   const { createLogUpdate } = await import('log-update');
   const update = createLogUpdate(stderr);
   let shown = false;
@@ -22,12 +24,12 @@ export async function openScreen(stderr: OutStream, live: boolean): Promise<Scre
   return {
     line(text) {
       clear();
-      stderr.write(`${text}\n`);
+      write(text);
     },
     status(lines) {
       if (lines.length === 0) return clear();
       shown = true;
-      update(lines.join('\n'));
+      update(safeText(lines.join('\n'), true));
     },
     close() {
       clear();

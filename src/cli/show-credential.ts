@@ -25,6 +25,7 @@ export function showOnce({ io, credentials, dryRun }: CommandContext, { name, cr
 
 /** For `rdc repo credential show`. */
 export function printCredential({ io }: CommandContext, name: string, { value }: Credential): void {
-  io.print(value.reveal());
+  // As it is, to the byte: io.print takes out what does not belong on a terminal.
+  if (!io.json) io.streams.stdout.write(`${value.reveal()}\n`);
   io.printJson({ name, credential: value.reveal() });
 }

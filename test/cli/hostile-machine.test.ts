@@ -1,8 +1,11 @@
-// A machine that answers with what belongs to another one: it gets no credential of it, and the workstation loses none.
+// A machine that lies: it gets no credential of another one, the workstation loses none, and the terminal obeys none of it.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { openScreen } from '../../src/cli/screen.ts';
+import { RdcError } from '../../src/protocol/errors.ts';
 import { type Workstation, workstation } from '../helpers/cli-world.ts';
+import { bufferedIo } from '../helpers/run-cli.ts';
 
 const PHRASE = 'correct horse battery';
 
@@ -57,6 +60,49 @@ describe('a machine that answers with the GUID of a repository on another one', 
     expect(sent.join()).not.toContain(shop.keys[0]);
     mine.keys = [...shop.keys];
     await world.done(`repo adopt ${shop.guid} -m evil`);
+  });
+});
+
+describe('what a machine says moves no cursor and sets no title', () => {
+  const EVIL = 'a\u001b]0;title\u0007b\u001b[2Jc\u009b2Jd\u001b[1A\r\be';
+  /** What is left when line ends, tabs, our colours and what log-update does to its own lines are taken out. */
+  const controls = (text: string) => text.replaceAll(OURS, '').match(/(?![\n\t])\p{Cc}/gu) ?? [];
+  const OURS = new RegExp(`${'\u001b'}\\[(?:[0-9;]*m|2K|G)`, 'g');
+
+  test.each([
+    ['repo status shop', 'repo.status', true],
+    ['repo status shop', 'repo.status', false],
+    ['repo list', 'repo.list', true],
+    ['repo up shop', 'repo.up', false],
+    ['repo up shop --json', 'repo.up', true],
+  ] as const)('%s: error of %s (terminal: %s)', async (line, operation, isTerminal) => {
+    const world = workstation('m');
+    await world.done('repo create shop --size 1G');
+    world.machine.before = (asked) => {
+      if (asked === operation) throw new RdcError('FAILED', EVIL, { hint: EVIL, cause: new Error(EVIL) });
+    };
+    const terminal = { stdin: isTerminal, stdout: isTerminal, stderr: isTerminal };
+    const { stdout, stderr } = await world.rdc(`${line} -v`, { terminal });
+    expect(stderr).toContain('abc');
+    expect(controls(stdout + stderr)).toEqual([]);
+  });
+
+  test('names of files, steps, actors and hints', async () => {
+    const { io, text } = bufferedIo({ terminal: { stdout: true, stderr: true } });
+    io.print(EVIL);
+    io.say(EVIL);
+    io.warn(EVIL, EVIL);
+    const screen = await openScreen(io.streams.stderr, false);
+    screen.line(EVIL);
+    const { stdout, stderr } = text();
+    expect(controls(stdout + stderr)).toEqual([]);
+  });
+
+  test('under --json a control character is written as its escape', () => {
+    const { io, text } = bufferedIo({ json: true });
+    io.printJson({ name: EVIL });
+    expect(controls(text().stdout)).toEqual([]);
+    expect(JSON.parse(text().stdout)).toEqual({ name: EVIL });
   });
 });
 
