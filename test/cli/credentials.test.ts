@@ -93,6 +93,15 @@ describe('create', () => {
     },
   );
 
+  test('a create that is cancelled may leave an image: its key is kept', async () => {
+    const world = workstation('m');
+    world.machine.before = (operation) => {
+      if (operation === 'repo.create') throw new RdcError('CANCELLED', 'the run was cancelled');
+    };
+    expect(await world.rdc('repo create shop --size 1G')).toMatchObject({ exitCode: 1 });
+    expect(only(world)).toBeDefined();
+  });
+
   test('a connection lost on the way: the key is kept, and the same command finishes with it', async () => {
     const world = workstation('m');
     world.machine.after = () => {
