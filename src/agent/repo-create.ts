@@ -13,8 +13,10 @@ import { allocateLinkIndex, allocateNetworkId } from '../network/allocate.ts';
 import { RdcError } from '../protocol/errors.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import type { Finished, RunContext } from './handlers.ts';
+import { repoPaths } from './layout.ts';
 import { requireMachine } from './machine-record.ts';
 import { observeNetworkUse } from './network-use.ts';
+import { opens } from './repo-credential.ts';
 import { createRepoStore, type RepoRecord, type RepoStore } from './repo-store.ts';
 import type { Workbench } from './repo-workbench.ts';
 import { workbenchOf } from './repo-workbench.ts';
@@ -33,7 +35,11 @@ export function createCreateHandler(): (
     const machine = await requireMachine(system);
     const store = createRepoStore(system, machine.datastore);
     const existing = await refuseTakenName(store, input);
-    if (existing !== undefined) return { outcome: 'done', output: { ...existing, state: 'closed', changed: false } };
+    if (existing !== undefined) {
+      await refuseOtherCredential(await workbenchOf(system, machine, store, existing), context, input);
+      return { outcome: 'done', output: { ...existing, state: 'closed', changed: false } };
+    }
+    await refuseUnknownImage(system, store, machine.datastore, input);
 
     refuseWithoutSpace(
       { name: input.name, datastore: machine.datastore },
@@ -55,7 +61,6 @@ export function createCreateHandler(): (
       return { outcome: 'planned' };
     }
     await makeVolume(input, context, bench);
-    await store.save({ ...record, state: 'ready' });
     const { name, guid, networkId } = record;
     return { outcome: 'done', output: { name, guid, networkId, state: 'closed', changed: true } };
   };
@@ -72,6 +77,31 @@ async function refuseTakenName(store: RepoStore, { name, guid }: Input): Promise
     });
   }
   return undefined;
+}
+
+/** It exists by now, and whoever repeats the create with another credential would believe that this one is its key. */
+async function refuseOtherCredential(
+  { target }: Workbench,
+  { system }: RunContext,
+  { name, credential }: Input,
+): Promise<void> {
+  if (await opens(system, target, credential)) return;
+  throw new RdcError('WRONG_CREDENTIAL', `repository "${name}" exists, and this credential does not open it`);
+}
+
+/** An image outlives its record only where that was lost: it may hold data, so it is neither made anew nor rolled back. */
+async function refuseUnknownImage(
+  system: System,
+  store: RepoStore,
+  datastore: string,
+  { name, guid }: Input,
+): Promise<void> {
+  const { image, record } = repoPaths(datastore, guid);
+  if ((await system.stat(image)) === undefined) return;
+  if ((await store.list()).some((known) => known.guid === guid)) return;
+  throw new RdcError('ALREADY_EXISTS', `there is an image ${image} for "${name}" already, and no record of it`, {
+    hint: `put back ${record}, or move the image away`,
+  });
 }
 
 async function newRecord(system: System, store: RepoStore, { name, guid }: Input): Promise<RepoRecord> {
@@ -97,6 +127,7 @@ async function makeVolume(input: Input, { system, report }: RunContext, bench: W
   try {
     await clearHalfMade(system, bench, input.name);
     await converge([...formatSteps(target, input), ...opening, filesystemStep(target), ...closing], run);
+    await store.save({ ...record, state: 'ready' });
   } catch (error) {
     await converge(closing, { ...run, report: () => undefined });
     await removeTraces(system, bench);

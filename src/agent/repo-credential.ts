@@ -76,6 +76,7 @@ async function rotate(system: System, target: RepoTarget, { old, next, kdf }: Ro
   const { image } = target.paths;
   if (!(await opens(system, target, next, CREDENTIAL_SLOT))) {
     if (!(await opens(system, target, next, ROTATION_SLOT))) {
+      await finishEarlier(system, target, old);
       await freeSlot(system, target, ROTATION_SLOT, old);
       await system.run(luksAddKey(image, old, next, ROTATION_SLOT, kdf));
       await mustOpen(system, target, next, ROTATION_SLOT);
@@ -86,6 +87,16 @@ async function rotate(system: System, target: RepoTarget, { old, next, kdf }: Ro
   }
   await freeSlot(system, target, ROTATION_SLOT, next);
   await renewHeaderBackup(system, target);
+}
+
+/** One that was cut off may have left its new credential, which is the old one now, in the rotation's slot alone. */
+async function finishEarlier(system: System, target: RepoTarget, old: Secret): Promise<void> {
+  if (await opens(system, target, old, CREDENTIAL_SLOT)) return;
+  if (!(await opens(system, target, old, ROTATION_SLOT))) return;
+  await freeSlot(system, target, CREDENTIAL_SLOT, old);
+  // Nobody told of what kind it is: slow to guess is right for both.
+  await system.run(luksAddKey(target.paths.image, old, old, CREDENTIAL_SLOT, 'passphrase'));
+  await mustOpen(system, target, old, CREDENTIAL_SLOT);
 }
 
 /** An older header backup would still open with a removed key: it goes before the new one comes (SPEC section 4). */
@@ -124,7 +135,7 @@ async function mustOpen(system: System, target: RepoTarget, key: Secret, slot: n
   );
 }
 
-async function opens(system: System, { paths, name }: RepoTarget, key: Secret, slot?: number): Promise<boolean> {
+export async function opens(system: System, { paths, name }: RepoTarget, key: Secret, slot?: number): Promise<boolean> {
   const test: Command = luksTestKey(paths.image, key, slot);
   try {
     return (await system.run(test)).exitCode === 0;
