@@ -1,11 +1,29 @@
 // Files of the server. Absent is an answer and no error; a file that is written is on the disk, whole, with its mode.
 import { randomBytes } from 'node:crypto';
-import { chmod, lstat, mkdir, open, readdir, readFile, rename, rm, rmdir, unlink } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { chmod, lstat, mkdir, open, readdir, rename, rm, rmdir, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { FileStat } from '../lifecycle/system.ts';
+import { RdcError } from '../protocol/errors.ts';
+
+/** Far above everything that is read whole; a repository may hold a file of any size under any name. */
+const LARGEST_TEXT = 16 * 1024 ** 2;
 
 export function readText(path: string): Promise<string | undefined> {
-  return orAbsent(readFile(path, 'utf8'));
+  return orAbsent(readRegular(path));
+}
+
+/** Whoever writes in a repository may put a fifo or a device in the place of a file: waiting for one would hold up the agent for all. */
+async function readRegular(path: string): Promise<string> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const found = await file.stat();
+    if (!found.isFile()) throw new RdcError('INVALID_INPUT', `${path} is no regular file`);
+    if (found.size > LARGEST_TEXT) throw new RdcError('INVALID_INPUT', `${path} is too large to be read`);
+    return await file.readFile('utf8');
+  } finally {
+    await file.close();
+  }
 }
 
 /** Temp file in the same directory with its mode set before its content, fsync, rename, fsync of the directory. */

@@ -1,6 +1,7 @@
 // repo list and repo status: what is, read from the machine itself and never from memory.
 import { command } from '../lifecycle/command.ts';
 import type { RepoFacts } from '../lifecycle/facts.ts';
+import { readOwn } from '../lifecycle/services-file.ts';
 import { isClosed } from '../lifecycle/volume.ts';
 import { serviceAddress, subnet } from '../network/address.ts';
 import { parseServicesFile } from '../network/services.ts';
@@ -62,7 +63,7 @@ export async function repoStatus(
 async function services({ target }: Workbench, { system }: QueryContext, facts: RepoFacts): Promise<Service[]> {
   if (facts.units.docker.active === 'active' && facts.socket) return listServices(system, target);
   const { servicesFile } = target.paths;
-  const file = parseServicesFile(servicesFile, await system.readFile(servicesFile));
+  const file = parseServicesFile(servicesFile, await readOwn(system, servicesFile));
   return Object.entries(file.services).map(([name, { slot }]) => ({
     name,
     slot,

@@ -2,6 +2,7 @@
 // before prep and again after it, because prep may have written compose files.
 import { COMPOSE_FILE_NAMES, COMPOSE_OVERRIDE_NAMES, parseComposeFile } from '../network/compose-file.ts';
 import { formatServicesFile, mergeServices, parseServicesFile, type ServicesFile } from '../network/services.ts';
+import { RdcError } from '../protocol/errors.ts';
 import type { Rediaccfile } from './rediaccfile.ts';
 import type { System } from './system.ts';
 import type { RepoTarget } from './target.ts';
@@ -22,7 +23,7 @@ export async function updateServicesFile(
   rediaccfiles: readonly Rediaccfile[],
 ): Promise<ServiceScan> {
   const path = target.paths.servicesFile;
-  const before = await system.readFile(path);
+  const before = await readOwn(system, path);
   const names: string[] = [];
   const shared = new Set<string>();
   for (const { path: directory } of rediaccfiles) {
@@ -38,6 +39,13 @@ export async function updateServicesFile(
   return { file, shared: [...shared] };
 }
 
+/** The text of a file in the repository. A link could lead out of it, to what only the host may read. */
+export async function readOwn(system: System, path: string): Promise<string | undefined> {
+  const kind = (await system.stat(path))?.kind;
+  if (kind === undefined || kind === 'file') return await system.readFile(path);
+  throw new RdcError('INVALID_INPUT', `${path} is no regular file`);
+}
+
 /** Service names of the compose file that compose itself would pick in this directory, its override and includes. */
 async function servicesOf(system: System, directory: string): Promise<string[]> {
   const main = await firstExisting(system, directory, COMPOSE_FILE_NAMES);
@@ -50,7 +58,7 @@ async function servicesOf(system: System, directory: string): Promise<string[]> 
 }
 
 async function readServices(system: System, path: string, depth: number): Promise<string[]> {
-  const text = await system.readFile(path);
+  const text = await readOwn(system, path);
   if (text === undefined || depth > DEEPEST_INCLUDE) return [];
   const { services, includes } = parseComposeFile(path, text);
   const directory = path.slice(0, path.lastIndexOf('/'));

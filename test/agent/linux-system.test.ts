@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { createLinuxSystem } from '../../src/agent/linux-system.ts';
 import { command } from '../../src/lifecycle/command.ts';
 import { exitCodeOf } from '../../src/lifecycle/luks.ts';
+import { readOwn } from '../../src/lifecycle/services-file.ts';
 import { RdcError } from '../../src/protocol/errors.ts';
 import { Secret } from '../../src/protocol/secret.ts';
 import { temporaryDirectory, until } from './harness.ts';
@@ -174,5 +175,26 @@ describe('files', () => {
     expect(await system.stat(join(directory, 'sparse'))).toMatchObject({ sizeBytes: 1024 ** 3, allocatedBytes: 0 });
     await system.remove(join(directory, 'link'));
     expect(await system.stat(join(directory, 'link'))).toBeUndefined();
+  });
+});
+
+describe('what a repository may hold in the place of a file', () => {
+  test('a fifo nobody writes to, a device, a directory, a huge file: refused at once', async () => {
+    const directory = await temporaryDirectory();
+    const fifo = join(directory, 'fifo');
+    const huge = join(directory, 'huge');
+    await system.run(command('mkfifo', fifo));
+    await system.run(command('truncate', '--size=1T', huge));
+    for (const path of [fifo, huge, directory, '/dev/zero']) {
+      expect((await failureOf(system.readFile(path))).code).toBe('INVALID_INPUT');
+    }
+    expect(await system.readFile('/proc/self/mountinfo')).toContain(' / ');
+  });
+
+  test('a link in the place of .rediacc.json is not followed', async () => {
+    const directory = await temporaryDirectory();
+    const path = join(directory, '.rediacc.json');
+    await symlink('/etc/passwd', path);
+    expect((await failureOf(readOwn(system, path))).message).not.toContain('root');
   });
 });
