@@ -124,7 +124,13 @@ describe('packages have few importers', () => {
     ['yaml', ['src/network/compose-file.ts']],
     [
       'vscode-jsonrpc',
-      ['src/agent/rpc-session.ts', 'src/cli/ssh/agent-link.ts', 'src/cli/ssh/run-followers.ts', 'src/protocol/rpc.ts'],
+      [
+        'src/agent/rpc-session.ts',
+        'src/cli/ssh/agent-link.ts',
+        'src/cli/ssh/bounded-reader.ts',
+        'src/cli/ssh/run-followers.ts',
+        'src/protocol/rpc.ts',
+      ],
     ],
   ])('%s', (name, files) => expect(importersOf(imports, name)).toEqual(files));
 

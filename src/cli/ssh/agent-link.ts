@@ -6,7 +6,6 @@ import {
   ErrorCodes,
   type MessageConnection,
   ResponseError,
-  StreamMessageReader,
   StreamMessageWriter,
 } from 'vscode-jsonrpc/node.js';
 import { fromWireError, RdcError, type WireError } from '../../protocol/errors.ts';
@@ -26,6 +25,7 @@ import {
 import { callRequest, cancelRequest, followRequest, runRequest, WIRE_ERROR } from '../../protocol/rpc.ts';
 import { revealForWire } from '../../protocol/secret.ts';
 import type { AgentClient, Follower, TypedRunResult } from '../agent-client.ts';
+import { BoundedReader } from './bounded-reader.ts';
 import { withDeadline } from './deadline.ts';
 import { connectionLost } from './failure.ts';
 import { watchLink } from './link-watch.ts';
@@ -58,10 +58,7 @@ class AgentLink implements AgentClient {
     this.#session = session;
     this.#target = target;
     this.#outgoing.pipe(session.stdin);
-    this.#connection = createMessageConnection(
-      new StreamMessageReader(session.stdout),
-      new StreamMessageWriter(this.#outgoing),
-    );
+    this.#connection = createMessageConnection(new BoundedReader(session), new StreamMessageWriter(this.#outgoing));
     this.#followers = new RunFollowers(this.#connection);
     // Broken framing or a write into a dead session: the end of the session tells the reason.
     this.#connection.onError(() => undefined);
