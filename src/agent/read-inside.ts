@@ -1,7 +1,7 @@
 // Files that users of a repository wrote, read by root: a link may point at /etc/shadow, the file may be a FIFO that
 // nobody writes to, or be exchanged while it is looked at. So the file is taken hold of first and judged by the handle.
-import { constants } from 'node:fs';
-import { type FileHandle, open, readlink, realpath } from 'node:fs/promises';
+// The calls are synchronous: there are hundreds of small files, each takes microseconds, and none of them can block.
+import { closeSync, constants, fstatSync, openSync, readlinkSync, readSync, realpathSync } from 'node:fs';
 import type { InsideRead } from '../lifecycle/system.ts';
 import { codeOf } from './linux-files.ts';
 
@@ -10,12 +10,7 @@ const O_PATH = 0o10000000;
 
 export async function readInside(root: string, path: string, maxBytes: number): Promise<InsideRead> {
   try {
-    const place = await open(path, O_PATH);
-    try {
-      return await readPlace(await realpath(root), place, maxBytes);
-    } finally {
-      await place.close();
-    }
+    return withHandle(path, O_PATH, (place) => readPlace(realpathSync(root), place, maxBytes));
   } catch (error) {
     const code = codeOf(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return { refused: 'absent' };
@@ -24,32 +19,36 @@ export async function readInside(root: string, path: string, maxBytes: number): 
   }
 }
 
-async function readPlace(root: string, place: FileHandle, maxBytes: number): Promise<InsideRead> {
-  const handle = `/proc/self/fd/${place.fd}`;
+function readPlace(root: string, place: number, maxBytes: number): InsideRead {
+  const handle = `/proc/self/fd/${place}`;
   // The kernel's own answer to where it is: no link is left in it (proc_pid_fd(5)).
-  if (!(await readlink(handle)).startsWith(`${root}/`)) return { refused: 'outside' };
-  const found = await place.stat();
+  if (!readlinkSync(handle).startsWith(`${root}/`)) return { refused: 'outside' };
+  const found = fstatSync(place);
   if (!found.isFile()) return { refused: 'unreadable' };
   if (found.size > maxBytes) return { refused: 'too-large' };
-  const file = await open(handle, constants.O_RDONLY);
-  try {
-    return await readText(file, maxBytes);
-  } finally {
-    await file.close();
-  }
+  return withHandle(handle, constants.O_RDONLY, (file) => readText(file, maxBytes));
 }
 
 /** The size that stat told may have grown since. */
-async function readText(file: FileHandle, maxBytes: number): Promise<InsideRead> {
-  const buffer = Buffer.alloc(Math.min(maxBytes, (await file.stat()).size) + 1);
+function readText(file: number, maxBytes: number): InsideRead {
+  const buffer = Buffer.allocUnsafe(Math.min(maxBytes, fstatSync(file).size) + 1);
   let length = 0;
   while (length < buffer.length) {
-    const { bytesRead } = await file.read(buffer, length, buffer.length - length, length);
-    if (bytesRead === 0) break;
-    length += bytesRead;
+    const count = readSync(file, buffer, length, buffer.length - length, length);
+    if (count === 0) break;
+    length += count;
   }
   if (length > maxBytes) return { refused: 'too-large' };
   const bytes = buffer.subarray(0, length);
   const text = bytes.toString('utf8');
   return Buffer.from(text).equals(bytes) ? { text } : { refused: 'not-text' };
+}
+
+function withHandle<T>(path: string, flags: number, work: (file: number) => T): T {
+  const file = openSync(path, flags);
+  try {
+    return work(file);
+  } finally {
+    closeSync(file);
+  }
 }

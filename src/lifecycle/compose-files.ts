@@ -9,7 +9,6 @@ import { readTrees } from './compose-documents.ts';
 import { applyExtends } from './compose-extends.ts';
 import { addIncludes } from './compose-include.ts';
 import { type ComposeProject, type ComposeSource, directoryEnv } from './compose-source.ts';
-import type { System } from './system.ts';
 
 /** In the order compose prefers them (compose-go cli/options.go: DefaultFileNames). */
 export const COMPOSE_FILE_NAMES = ['compose.yaml', 'compose.yml', 'docker-compose.yml', 'docker-compose.yaml'] as const;
@@ -58,18 +57,12 @@ async function filesOf(
     const file = `${posix.relative(mountPoint, directory) || '.'}/.env`.replace(/^\.\//, '');
     throw new Refusal({ file, rule: 'outside', message: `COMPOSE_FILE names "${stray}", outside the repository` });
   }
-  const main = await firstExisting(system, directory, COMPOSE_FILE_NAMES);
+  // Whatever it is: a directory of that name is refused when it is read, not passed over for the next name.
+  const present = new Set(await system.list(directory));
+  const main = COMPOSE_FILE_NAMES.find((name) => present.has(name));
   if (main === undefined) return [];
-  const override = await firstExisting(system, directory, COMPOSE_OVERRIDE_NAMES);
-  return override === undefined ? [main] : [main, override];
-}
-
-/** Whatever it is: a directory of that name is refused when it is read, not passed over for the next name. */
-async function firstExisting(system: System, directory: string, names: readonly string[]): Promise<string | undefined> {
-  for (const name of names) {
-    if ((await system.stat(`${directory}/${name}`)) !== undefined) return `${directory}/${name}`;
-  }
-  return undefined;
+  const override = COMPOSE_OVERRIDE_NAMES.find((name) => present.has(name));
+  return [main, override].flatMap((name) => (name === undefined ? [] : [`${directory}/${name}`]));
 }
 
 function emptyMapping({ mountPoint }: ComposeSource, { files, directory, env }: ComposeProject): YamlMapping {
