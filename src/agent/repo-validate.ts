@@ -70,7 +70,8 @@ interface Examination {
   slots: ServicesFile;
 }
 
-async function examine(system: System, target: RepoTarget): Promise<Examination> {
+/** Never throws for what users wrote. */
+export async function examine(system: System, target: RepoTarget): Promise<Examination> {
   const found: Finding[] = [];
   const noSlots = parseServicesFile(target.paths.servicesFile, undefined);
   const slots = await orFinding('.rediacc.json', 'slots', found, async () => (await readWithText(system, target)).file);
@@ -97,9 +98,15 @@ async function orFinding<T>(
     if (!(error instanceof RdcError) || !['INVALID_INPUT', 'CONFIG_INVALID'].includes(error.code)) throw error;
     const line = /(?:line |:)(\d+):/.exec(error.message)?.[1];
     const place = line === undefined ? {} : { line: Number(line) };
-    found.push({ file, ...place, rule, severity: 'error', message: error.message });
+    found.push({ file, ...place, rule, severity: 'error', message: withoutPlace(error.message, file) });
     return undefined;
   }
+}
+
+/** Where it is said already: "/mnt/…/web/Rediaccfile:3: …". */
+function withoutPlace(message: string, file: string): string {
+  const at = message.startsWith('/') ? message.indexOf(`/${file}`) : -1;
+  return at < 0 ? message : message.slice(at + file.length + 1).replace(/^(:\d+)?:? /, '');
 }
 
 function nameOf({ directory, file }: Rediaccfile): string {
