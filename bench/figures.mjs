@@ -26,3 +26,12 @@ export function compared(series) {
   });
   return ['| what | runs | median | range | ratio |', '|---|---|---|---|---|', ...rows].join('\n');
 }
+
+/** A Markdown table of series that are parts of one thing. */
+export function listed(series) {
+  const rows = series.map(([name, values]) => {
+    const [low, middle, high] = [Math.min(...values), median(values), Math.max(...values)].map((ms) => ms.toFixed(1));
+    return `| ${name} | ${values.length} | ${middle} ms | ${low}–${high} ms |`;
+  });
+  return ['| what | runs | median | range |', '|---|---|---|---|', ...rows].join('\n');
+}

@@ -121,7 +121,7 @@ describe('packages have few importers', () => {
     ['execa', ['src/cli/playground/exec.ts', 'src/cli/playground/file-lock.ts']],
     ['systeminformation', ['src/agent/host-info.ts']],
     ['p-limit', ['src/agent/repo-create.ts']],
-    ['yaml', ['src/network/compose-file.ts']],
+    ['yaml', ['src/network/yaml-text.ts', 'src/network/yaml-tree.ts']],
     [
       'vscode-jsonrpc',
       [

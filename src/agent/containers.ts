@@ -1,10 +1,10 @@
 // What runs in a repository's own daemon, asked through the docker CLI on its own socket.
 import type { Command } from '../lifecycle/command.ts';
 import { command } from '../lifecycle/command.ts';
+import { readServicesFile } from '../lifecycle/services-file.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
 import { serviceAddress } from '../network/address.ts';
-import { parseServicesFile } from '../network/services.ts';
 import type { Service } from '../protocol/operations.ts';
 import type { RunContext } from './handlers.ts';
 
@@ -36,7 +36,7 @@ const STATES = '{{.Label "com.docker.compose.service"}}\t{{.State}}\t{{.Status}}
 
 /** Every service that has a slot, with the state of its container; "absent" where there is none. */
 export async function listServices(system: System, target: RepoTarget): Promise<Service[]> {
-  const file = parseServicesFile(target.paths.servicesFile, await system.readFile(target.paths.servicesFile));
+  const file = await readServicesFile(system, target);
   const { stdout } = await system.run(docker(target, 'ps', '--all', '--format', STATES));
   const containers = stdout.split('\n').map((line) => line.split('\t'));
   return Object.entries(file.services)

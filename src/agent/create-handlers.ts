@@ -6,6 +6,7 @@ import { rotateCredential, verifyCredential } from './repo-credential.ts';
 import { deleteRepo } from './repo-delete.ts';
 import { type BusyLookup, listRepos, repoStatus } from './repo-queries.ts';
 import { downRepo, upRepo } from './repo-services.ts';
+import { pruneSlots, validateRepo } from './repo-validate.ts';
 import { mountRepo, unmountRepo } from './repo-volume.ts';
 
 /** run.list and the like belong to the run registry, which adds them. */
@@ -19,6 +20,8 @@ export function createHandlers(deps: { busy: BusyLookup }): DomainHandlers {
     'repo.create': createCreateHandler(),
     'repo.mount': mountRepo,
     'repo.unmount': unmountRepo,
+    'repo.validate': validateRepo,
+    'repo.prune-slots': pruneSlots,
     'repo.up': upRepo,
     'repo.down': downRepo,
     'repo.delete': deleteRepo,

@@ -1,10 +1,9 @@
 // repo list and repo status: what is, read from the machine itself and never from memory.
 import { command } from '../lifecycle/command.ts';
 import type { RepoFacts } from '../lifecycle/facts.ts';
-import { readOwn } from '../lifecycle/services-file.ts';
+import { readServicesFile } from '../lifecycle/services-file.ts';
 import { isClosed } from '../lifecycle/volume.ts';
 import { serviceAddress, subnet } from '../network/address.ts';
-import { parseServicesFile } from '../network/services.ts';
 import type { InputOf, OutputOf, RepoStatus, RepoSummary, Service } from '../protocol/operations.ts';
 import { listServices } from './containers.ts';
 import type { QueryContext } from './handlers.ts';
@@ -62,8 +61,7 @@ export async function repoStatus(
 
 async function services({ target }: Workbench, { system }: QueryContext, facts: RepoFacts): Promise<Service[]> {
   if (facts.units.docker.active === 'active' && facts.socket) return listServices(system, target);
-  const { servicesFile } = target.paths;
-  const file = parseServicesFile(servicesFile, await readOwn(system, servicesFile));
+  const file = await readServicesFile(system, target);
   return Object.entries(file.services).map(([name, { slot }]) => ({
     name,
     slot,

@@ -4,8 +4,9 @@ import { type FunctionName, functionEnvironment } from '../lifecycle/function-ca
 import { type Failure, type PassRequest, runPass } from '../lifecycle/passes.ts';
 import { findRediaccfiles, labelOf, type Rediaccfile } from '../lifecycle/rediaccfile.ts';
 import { planSteps } from '../lifecycle/run-plan.ts';
-import { updateServicesFile } from '../lifecycle/services-file.ts';
+import { readServicesFile, updateServicesFile } from '../lifecycle/services-file.ts';
 import { promiseDownStep, releaseRepoSteps, startDaemonSteps } from '../lifecycle/services-plan.ts';
+import { type Finding, placeOf } from '../network/finding.ts';
 import { serviceEnvironment } from '../network/services.ts';
 import { RdcError } from '../protocol/errors.ts';
 import type { PlanStep } from '../protocol/events.ts';
@@ -50,6 +51,7 @@ export async function upRepo(input: UpInput, context: RunContext): Promise<Finis
 }
 
 async function runUpPasses(bench: Workbench, context: RunContext, input: UpInput): Promise<Failure[]> {
+  const told = new Set<string>();
   const rediaccfiles = await checkedRediaccfiles(bench, context);
   if (rediaccfiles.length === 0) warnOfNothing(bench, context);
   await pass('prep', rediaccfiles);
@@ -59,14 +61,7 @@ async function runUpPasses(bench: Workbench, context: RunContext, input: UpInput
 
   async function pass(name: FunctionName, files: readonly Rediaccfile[]): Promise<Failure[]> {
     const scan = await updateServicesFile(context.system, bench.target, files);
-    if (name === 'prep') {
-      for (const service of scan.shared) {
-        context.report({
-          kind: 'warning',
-          message: `service "${service}" is in more than one directory: all share one address`,
-        });
-      }
-    }
+    reportWarnings(context, scan.findings, told);
     return runPass(passRequest(bench, context, { name, files, services: scan.file, timeoutMs: input.timeoutMs }));
   }
 }
@@ -78,6 +73,15 @@ function warnOfNothing({ record }: Workbench, { report }: RunContext): void {
     message: `"${record.name}" has no Rediaccfile, in its root or in a directory of it: nothing was started`,
     hint: `rdc sync upload -r ${record.name} --local DIR`,
   });
+}
+
+/** Each once: the files are read again after prep. */
+function reportWarnings({ report }: RunContext, findings: readonly Finding[], told: Set<string>): void {
+  for (const finding of findings.filter(({ severity }) => severity === 'warning')) {
+    const message = `${placeOf(finding)}: ${finding.message}`;
+    if (!told.has(message)) report({ kind: 'warning', message });
+    told.add(message);
+  }
 }
 
 async function checkedRediaccfiles(bench: Workbench, context: RunContext): Promise<Rediaccfile[]> {
@@ -191,6 +195,7 @@ export async function runDownPass(
   timeoutMs: number | undefined,
 ): Promise<Failure[]> {
   const files = await findRediaccfiles(context.system, bench.target.paths.mountPoint);
-  const { file: services } = await updateServicesFile(context.system, bench.target, files);
+  // Only what has run needs its address: a compose file that is broken by now must not keep it from being stopped.
+  const services = await readServicesFile(context.system, bench.target);
   return runPass(passRequest(bench, context, { name: 'down', files, services, timeoutMs }));
 }

@@ -12,6 +12,9 @@ export interface FileStat {
   gid: number;
 }
 
+/** Why a file inside a tree was not read. "outside": a link led out of the tree. "unreadable": neither a plain file nor absent. */
+export type InsideRead = { text: string } | { refused: 'absent' | 'outside' | 'unreadable' | 'too-large' | 'not-text' };
+
 export type OutputSink = (stream: 'stdout' | 'stderr', chunk: Buffer) => void;
 
 export interface System {
@@ -19,6 +22,8 @@ export interface System {
   run(command: Command, onOutput?: OutputSink): Promise<CommandResult>;
   /** undefined when the file does not exist. */
   readFile(path: string): Promise<string | undefined>;
+  /** Reads a file that users of a repository wrote: links are followed but never out of `root`, nothing but a plain UTF-8 file of at most `maxBytes` is opened. */
+  readInside(root: string, path: string, maxBytes: number): Promise<InsideRead>;
   /** Temp file in the same directory with its mode set before its content, fsync, rename, fsync of the directory. */
   writeFile(path: string, text: string, mode: number): Promise<void>;
   /** Removes a file or an empty directory; absent is fine. */

@@ -86,6 +86,16 @@ export const checkSchema = z.object({
   fix: z.string().optional(),
 });
 
+export const findingSchema = z.object({
+  /** Relative to the root of the repository. */
+  file: z.string(),
+  line: z.number().int().optional(),
+  /** Stable id such as "port-conflict". */
+  rule: z.string(),
+  severity: z.enum(['error', 'warning', 'note']),
+  message: z.string(),
+});
+
 const doneRepo = z.object({
   name: repoNameSchema,
   guid: guidSchema,
@@ -222,6 +232,32 @@ export const OPERATIONS = {
     summary: 'repo credential rotate',
     input: oneRepo.extend({ credential: secretSchema, newCredential: secretSchema, kdf }),
     output: z.object({ name: repoNameSchema, guid: guidSchema, changed: z.boolean() }),
+    changes: true,
+  }),
+  'repo.validate': operation({
+    summary: 'what is wrong or strange in the files of a repository',
+    input: oneRepo,
+    output: z.object({
+      name: repoNameSchema,
+      guid: guidSchema,
+      findings: z.array(findingSchema),
+      /** Names of the services that its compose files have. */
+      services: z.array(z.string()),
+      /** Services that are gone and keep their slot. */
+      vanished: z.array(z.string()),
+    }),
+    changes: false,
+  }),
+  'repo.prune-slots': operation({
+    summary: 'repo prune-slots',
+    input: oneRepo,
+    output: z.object({
+      name: repoNameSchema,
+      guid: guidSchema,
+      changed: z.boolean(),
+      /** Services whose slots are free now. */
+      pruned: z.array(z.string()),
+    }),
     changes: true,
   }),
   'run.list': operation({

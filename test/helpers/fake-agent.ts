@@ -35,6 +35,10 @@ export class FakeMachine {
   readonly repos: FakeRepo[] = [];
   /** Functions that fail in `up` and `down` without stopping the pass. */
   failing: string[] = [];
+  /** What `validate` finds. */
+  findings: OutputOf<'repo.validate'>['findings'] = [];
+  /** Services that are gone and keep their slot. */
+  vanished: string[] = [];
   /** What a request that is about to be answered does first: throw, or never come back. */
   before: (operation: OperationName, input: Input) => void | Promise<void> = () => undefined;
   /** After the work of a run and before its answer. */
@@ -81,6 +85,10 @@ export class FakeMachine {
         return { repositories: this.repos.map(summary) };
       case 'repo.status':
         return status(this.find(input.repo));
+      case 'repo.validate': {
+        const { name, guid } = this.find(input.repo);
+        return { name, guid, findings: this.findings, services: ['api'], vanished: this.vanished };
+      }
       case 'repo.verify-credential': {
         const { name, guid, keys } = this.find(input.repo);
         return { name, guid, opens: keys.includes(String(input.credential)) };
@@ -174,6 +182,11 @@ export class FakeMachine {
       case 'repo.down':
         repo.state = input.unmount === true ? 'closed' : 'daemon';
         return { name, guid, state: repo.state, changed: before !== repo.state, failed: this.#failed() };
+      case 'repo.prune-slots': {
+        const pruned = this.vanished;
+        this.vanished = [];
+        return { name, guid, changed: pruned.length > 0, pruned };
+      }
       case 'repo.delete':
         this.repos.splice(this.repos.indexOf(repo), 1);
         return { name, guid, changed: true };

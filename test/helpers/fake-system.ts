@@ -2,7 +2,7 @@
 // is an error of the test, never a silent success.
 import type { Command, CommandResult } from '../../src/lifecycle/command.ts';
 import { describeCommand } from '../../src/lifecycle/command.ts';
-import type { FileStat, OutputSink, System } from '../../src/lifecycle/system.ts';
+import type { FileStat, InsideRead, OutputSink, System } from '../../src/lifecycle/system.ts';
 import { RdcError } from '../../src/protocol/errors.ts';
 import { Secret } from '../../src/protocol/secret.ts';
 
@@ -85,6 +85,16 @@ export class FakeSystem implements System {
   async readFile(path: string): Promise<string | undefined> {
     const node = this.nodes.get(path);
     return node === undefined || node.kind === 'directory' ? undefined : node.text;
+  }
+
+  /** A model symlink has its target as text. */
+  async readInside(root: string, path: string, maxBytes: number): Promise<InsideRead> {
+    if (path !== root && !path.startsWith(`${root}/`)) return { refused: 'outside' };
+    const node = this.nodes.get(path);
+    if (node === undefined) return { refused: 'absent' };
+    if (node.kind === 'symlink') return this.readInside(root, node.text, maxBytes);
+    if (node.kind !== 'file') return { refused: 'unreadable' };
+    return (node.sizeBytes ?? Buffer.byteLength(node.text)) > maxBytes ? { refused: 'too-large' } : { text: node.text };
   }
 
   async writeFile(path: string, text: string, mode: number): Promise<void> {

@@ -44,6 +44,10 @@ export function scriptedSystem(
     async readFile(path) {
       return contents.get(path);
     },
+    async readInside(_, path) {
+      const text = contents.get(path);
+      return text === undefined ? { refused: 'absent' } : { text };
+    },
     async writeFile(path, text) {
       contents.set(path, text);
     },

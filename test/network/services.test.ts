@@ -48,9 +48,9 @@ describe('the file', () => {
   });
 
   it.each([
-    ['torn', '{"services": {"a"', /is not JSON/],
+    ['torn', '{"services": {"a"', /\.rediacc\.json:1: not JSON/],
     ['two services in one slot', '{"services":{"a":{"slot":0},"b":{"slot":0}}}', /"a" and "b" both have slot 0/],
-    ['a slot out of range', '{"services":{"a":{"slot":61}}}', /services\.a\.slot/],
+    ['a slot out of range', '{"services":{"a":{"slot":61}}}', /\.json:1: services\.a\.slot/],
     ['another shape', '[]', /\/m\/\.rediacc\.json/],
   ])('is refused when %s', (_, text, message) => {
     expect(() => parseServicesFile(PATH, text)).toThrow(message);

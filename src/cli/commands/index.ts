@@ -21,6 +21,7 @@ export const GROUPS: readonly CommandGroup[] = [
       ...(await import('./repo-volume.ts')).VOLUME_COMMANDS,
       ...(await import('./repo-services.ts')).SERVICES_COMMANDS,
       ...(await import('./repo-look.ts')).LOOK_COMMANDS,
+      (await import('./repo-validate.ts')).repoValidate,
       (await import('./repo-delete.ts')).repoDelete,
       ...(await import('./repo-credential.ts')).CREDENTIAL_COMMANDS,
       (await import('./repo-adopt.ts')).repoAdopt,

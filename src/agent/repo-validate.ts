@@ -1,0 +1,114 @@
+// rdc repo validate: what can be told about a repository from its files, without running anything, and the one change
+// that goes with it, giving back the slots of services that are gone.
+import { checkServices } from '../lifecycle/check-services.ts';
+import { findRediaccfiles, type Rediaccfile } from '../lifecycle/rediaccfile.ts';
+import { readWithText, saveServicesFile } from '../lifecycle/services-file.ts';
+import type { System } from '../lifecycle/system.ts';
+import type { RepoTarget } from '../lifecycle/target.ts';
+import { describeFinding, type Finding } from '../network/finding.ts';
+import { parseServicesFile, pruneServices, type ServicesFile } from '../network/services.ts';
+import { RdcError } from '../protocol/errors.ts';
+import type { InputOf, OutputOf } from '../protocol/operations.ts';
+import { checkRediaccfiles } from './check-rediaccfiles.ts';
+import type { Finished, QueryContext, RunContext } from './handlers.ts';
+import { identity } from './repo-volume.ts';
+import { openWorkbench, type Workbench } from './repo-workbench.ts';
+
+export async function validateRepo(
+  input: InputOf<'repo.validate'>,
+  context: QueryContext,
+): Promise<OutputOf<'repo.validate'>> {
+  const bench = await openMounted(input, context);
+  const { findings, names, slots } = await examine(context.system, bench.target);
+  const { pruned: vanished } = pruneServices(slots, names);
+  return { ...identity(bench), findings, services: names, vanished };
+}
+
+/** Refuses where a file could not be read whole: a service in it would lose its address. */
+export async function pruneSlots(
+  input: InputOf<'repo.prune-slots'>,
+  context: RunContext,
+): Promise<Finished<OutputOf<'repo.prune-slots'>>> {
+  const { system } = context;
+  const bench = await openMounted(input, context);
+  const { findings, names } = await examine(system, bench.target);
+  const obstacle = findings.find(({ severity, rule }) => severity === 'error' || UNREAD.includes(rule));
+  if (obstacle !== undefined) {
+    throw new RdcError('INVALID_INPUT', `no slot is pruned while a file cannot be read: ${describeFinding(obstacle)}`, {
+      hint: `rdc repo validate ${bench.record.name}`,
+    });
+  }
+  const { file: slots, text } = await readWithText(system, bench.target);
+  const { file, pruned } = pruneServices(slots, names);
+  if (context.dryRun) {
+    const title = pruned.length === 0 ? 'no slot to free' : `free the slots of ${pruned.join(', ')}`;
+    const expect = pruned.length === 0 ? 'already' : 'change';
+    context.report({ kind: 'plan', steps: [{ id: 'slots.prune', title, expect }] });
+    return { outcome: 'planned' };
+  }
+  const changed = pruned.length > 0 && (await saveServicesFile(system, bench.target, file, text));
+  return { outcome: 'done', output: { ...identity(bench), changed, pruned } };
+}
+
+/** Services may be in what these are about. */
+const UNREAD = ['missing-file', 'include'];
+
+async function openMounted(
+  input: { repo: InputOf<'repo.validate'>['repo'] },
+  context: QueryContext,
+): Promise<Workbench> {
+  const bench = await openWorkbench(context, input.repo);
+  if ((await bench.observe()).mounted) return bench;
+  throw new RdcError('FAILED', `repository "${bench.record.name}" is closed: its files cannot be read`, {
+    hint: `rdc repo mount ${bench.record.name}`,
+  });
+}
+
+interface Examination {
+  findings: Finding[];
+  names: string[];
+  slots: ServicesFile;
+}
+
+/** Never throws for what users wrote. */
+export async function examine(system: System, target: RepoTarget): Promise<Examination> {
+  const found: Finding[] = [];
+  const noSlots = parseServicesFile(target.paths.servicesFile, undefined);
+  const slots = await orFinding('.rediacc.json', 'slots', found, async () => (await readWithText(system, target)).file);
+  const files = await orFinding('Rediaccfile', 'rediaccfile', found, () =>
+    findRediaccfiles(system, target.paths.mountPoint),
+  );
+  for (const file of files ?? []) {
+    await orFinding(nameOf(file), 'bash', found, () => checkRediaccfiles(system, [file]));
+  }
+  const { findings, names } = await checkServices(system, target, files ?? [], slots ?? noSlots);
+  return { findings: [...found, ...findings], names, slots: slots ?? noSlots };
+}
+
+/** undefined: what went wrong with the file is a finding now. Our own faults stay errors. */
+async function orFinding<T>(
+  file: string,
+  rule: string,
+  found: Finding[],
+  work: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof RdcError) || !['INVALID_INPUT', 'CONFIG_INVALID'].includes(error.code)) throw error;
+    const line = /(?:line |:)(\d+):/.exec(error.message)?.[1];
+    const place = line === undefined ? {} : { line: Number(line) };
+    found.push({ file, ...place, rule, severity: 'error', message: withoutPlace(error.message, file) });
+    return undefined;
+  }
+}
+
+/** Where it is said already: "/mnt/…/web/Rediaccfile:3: …". */
+function withoutPlace(message: string, file: string): string {
+  const at = message.startsWith('/') ? message.indexOf(`/${file}`) : -1;
+  return at < 0 ? message : message.slice(at + file.length + 1).replace(/^(:\d+)?:? /, '');
+}
+
+function nameOf({ directory, file }: Rediaccfile): string {
+  return directory === '' ? file : `${directory}/${file}`;
+}

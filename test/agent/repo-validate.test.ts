@@ -1,0 +1,42 @@
+// All that is wrong with a repository at once: one broken file does not hide the others.
+import { describe, expect, it } from 'vitest';
+import { examine } from '../../src/agent/repo-validate.ts';
+import { mount, target } from '../helpers/compose-fixtures.ts';
+import { FakeSystem } from '../helpers/fake-system.ts';
+
+const repository = (badBash: string[] = []) =>
+  new FakeSystem()
+    .program('bash', ({ command }) =>
+      badBash.some((directory) => command.cwd === `${mount}/${directory}`)
+        ? { exitCode: 2, stderr: './Rediaccfile: line 3: syntax error\n' }
+        : '',
+    )
+    .file(`${mount}/a/Rediaccfile`)
+    .file(`${mount}/b/Rediaccfile`)
+    .file(`${mount}/a/compose.yml`, 'services: [\n')
+    .file(`${mount}/b/compose.yml`, 'services:\n  b: {image: x, privileged: true}\n')
+    .file(target.paths.servicesFile, '{"services": {\n"gone": {"slot": 0},\n"x": {"slot": 0}}}');
+
+describe('an examination', () => {
+  it('tells of every broken file, with its line', async () => {
+    const { findings, names } = await examine(repository(['b']), target);
+    expect(findings.map(({ file, line, rule, severity }) => `${severity} ${file}:${line} ${rule}`)).toEqual([
+      'error .rediacc.json:3 slots',
+      'error b/Rediaccfile:3 bash',
+      'error a/compose.yml:2 yaml',
+      'warning b/compose.yml:2 privileged',
+    ]);
+    expect(findings[0]?.message).toBe('"gone" and "x" both have slot 0');
+    expect(names).toEqual(['b']);
+  });
+
+  it('control: of a repository in order finds nothing', async () => {
+    const system = repository()
+      .file(`${mount}/a/compose.yml`, 'services: {}\n')
+      .file(`${mount}/b/compose.yml`, 'services: {}\n');
+    system.file(target.paths.servicesFile, '{"services": {"gone": {"slot": 0}}}');
+    const { findings, slots } = await examine(system, target);
+    expect(findings).toEqual([]);
+    expect(slots.services).toEqual({ gone: { slot: 0 } });
+  });
+});
