@@ -8,7 +8,7 @@ listening_sockets() { printf '%s\\n' $SOCKETS; }
 service=web pid=1 verdict=later REDIACC_SERVICES='api=127.0.11.2 web=127.0.11.4'
 judge_listening; printf %s "$verdict"`;
   const env = { PATH: '/usr/bin:/bin', network, ports, SOCKETS: sockets };
-  const { stdout, stderr } = spawnSync('bash', ['-c', script], { env, encoding: 'utf8' });
+  const { stdout, stderr } = spawnSync('bash', ['--noprofile', '--norc', '-c', script], { env, encoding: 'utf8' });
   return stdout + stderr;
 }
 
