@@ -71,7 +71,8 @@ it('bytes that are no UTF-8 are kept beside the text; U+FFFD itself is text', ()
   expect(splitLines(['stdout', '\uFFFD\n'])).toEqual([{ stream: 'stdout', text: '\uFFFD' }]);
 });
 
-it('ANSI sequences pass', () => expect(split(['stdout', '\x1b[31mred\x1b[0m\n'])).toEqual(['stdout:\x1b[31mred\x1b[0m']));
+it('ANSI sequences pass', () =>
+  expect(split(['stdout', '\x1b[31mred\x1b[0m\n'])).toEqual(['stdout:\x1b[31mred\x1b[0m']));
 
 it('50 MB in chunks pass through bounded memory', () => {
   const chunk = Buffer.alloc(64 * 1024, 'x');
