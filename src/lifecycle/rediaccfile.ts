@@ -112,7 +112,7 @@ async function listOrNothing(system: System, path: string): Promise<string[] | u
   }
 }
 
-/** Byte order of UTF-8, which is not that of UTF-16 for characters beyond U+FFFF. */
+/** Byte order of UTF-8, which is not that of UTF-16 for characters beyond U+FFFF. A name that is no UTF-8 may look like another one. */
 function sortBytes(names: readonly string[]): string[] {
-  return names.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  return [...new Set(names)].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
 }
