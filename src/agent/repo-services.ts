@@ -1,18 +1,18 @@
 // repo up and repo down: volume, daemon, slots, and the passes over the Rediaccfiles.
 import { randomBytes } from 'node:crypto';
-import { type FunctionName, functionEnvironment } from '../lifecycle/function-call.ts';
+import type { FunctionName } from '../lifecycle/function-call.ts';
 import { type Failure, type PassRequest, runPass } from '../lifecycle/passes.ts';
 import { findRediaccfiles, labelOf, type Rediaccfile } from '../lifecycle/rediaccfile.ts';
 import { planSteps } from '../lifecycle/run-plan.ts';
 import { updateServicesFile } from '../lifecycle/services-file.ts';
 import { promiseDownStep, releaseRepoSteps, startDaemonSteps } from '../lifecycle/services-plan.ts';
-import { serviceEnvironment } from '../network/services.ts';
 import { RdcError } from '../protocol/errors.ts';
 import type { PlanStep } from '../protocol/events.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
-import { checkRediaccfiles } from './check-rediaccfiles.ts';
+import { findFaults, refuseFaults } from './check-rediaccfiles.ts';
 import { listServices, runningContainers, stopContainers } from './containers.ts';
 import type { Finished, RunContext } from './handlers.ts';
+import { type PreparedCalls, prepareCalls } from './prepare-calls.ts';
 import { close, identity, openSteps } from './repo-volume.ts';
 import { carryOut, openWorkbench, type Workbench } from './repo-workbench.ts';
 
@@ -53,7 +53,7 @@ async function runUpPasses(bench: Workbench, context: RunContext, input: UpInput
   const rediaccfiles = await checkedRediaccfiles(bench, context);
   await pass('prep', rediaccfiles);
   if (input.prepOnly) return [];
-  // prep may have written compose files, and even Rediaccfiles.
+  // prep may have written compose files, and even Rediaccfiles and .env files.
   return pass('up', await checkedRediaccfiles(bench, context));
 
   async function pass(name: FunctionName, files: readonly Rediaccfile[]): Promise<Failure[]> {
@@ -66,37 +66,35 @@ async function runUpPasses(bench: Workbench, context: RunContext, input: UpInput
         });
       }
     }
-    return runPass(passRequest(bench, context, { name, files, services: scan.file, timeoutMs: input.timeoutMs }));
+    const calls = await prepareCalls(context.system, bench.target, files, scan.file);
+    refuseFaults(bench.record.name, calls.faults);
+    return runPass(passRequest(bench, context, { name, calls, timeoutMs: input.timeoutMs }));
   }
 }
 
 async function checkedRediaccfiles(bench: Workbench, context: RunContext): Promise<Rediaccfile[]> {
   const files = await findRediaccfiles(context.system, bench.target.paths.mountPoint);
-  await checkRediaccfiles(context.system, files);
+  refuseFaults(bench.record.name, await findFaults(context.system, bench.target.paths.mountPoint, files));
   return files;
 }
 
 interface Pass {
   name: FunctionName;
-  files: readonly Rediaccfile[];
-  services: Parameters<typeof serviceEnvironment>[1];
+  calls: PreparedCalls;
   timeoutMs: number | undefined;
 }
 
-function passRequest(bench: Workbench, context: RunContext, { name, files, services, timeoutMs }: Pass): PassRequest {
-  const { target, settings } = bench;
-  const environment = functionEnvironment(target, serviceEnvironment(target.networkId, services));
+function passRequest(bench: Workbench, context: RunContext, { name, calls, timeoutMs }: Pass): PassRequest {
   return {
     system: context.system,
     report: context.report,
-    target,
+    target: bench.target,
     name,
-    rediaccfiles: files,
-    environment,
+    ...calls,
     runId: context.run,
-    undefinedMark: `rediacc-undefined-${randomBytes(8).toString('hex')}`,
+    mark: `rediacc-${randomBytes(8).toString('hex')}`,
     timeoutMs,
-    resolvConf: settings.resolvConf,
+    resolvConf: bench.settings.resolvConf,
   };
 }
 
@@ -174,7 +172,7 @@ function stateWithoutDaemon(mounted: boolean): 'mounted' | 'closed' {
   return mounted ? 'mounted' : 'closed';
 }
 
-/** One pass of down(), Z to A, then the root. Also what rediacc-repo@'s ExecStop runs at shutdown. */
+/** One pass of down(), Z to A, then the root. Also what rediacc-repo@'s ExecStop runs at shutdown. What cannot be called is told as failed, and the others are called. */
 export async function runDownPass(
   bench: Workbench,
   context: RunContext,
@@ -182,5 +180,7 @@ export async function runDownPass(
 ): Promise<Failure[]> {
   const files = await findRediaccfiles(context.system, bench.target.paths.mountPoint);
   const { file: services } = await updateServicesFile(context.system, bench.target, files);
-  return runPass(passRequest(bench, context, { name: 'down', files, services, timeoutMs }));
+  const found = await findFaults(context.system, bench.target.paths.mountPoint, files);
+  const calls = await prepareCalls(context.system, bench.target, files, services, found);
+  return runPass(passRequest(bench, context, { name: 'down', calls, timeoutMs }));
 }
