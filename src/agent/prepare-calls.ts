@@ -9,6 +9,7 @@ import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
 import { type ServicesFile, serviceEnvironment } from '../network/services.ts';
 import { RdcError } from '../protocol/errors.ts';
+import { prepareCompose } from './compose-call.ts';
 
 export interface PreparedCalls extends Pick<PassRequest, 'rediaccfiles' | 'environmentOf' | 'settingsOf' | 'faultOf'> {
   /** Why a file cannot be called, by file. */
@@ -24,6 +25,7 @@ export async function prepareCalls(
   found: ReadonlyMap<Rediaccfile, string> = new Map(),
 ): Promise<PreparedCalls> {
   const environment = functionEnvironment(target, serviceEnvironment(target.networkId, services));
+  const composeOf = await prepareCompose(system, { target, rediaccfiles, services });
   const faults = new Map(found);
   const settings = new Map<Rediaccfile, ReadonlyMap<string, string>>();
   for (const file of rediaccfiles) {
@@ -37,7 +39,7 @@ export async function prepareCalls(
   return {
     rediaccfiles,
     faults,
-    environmentOf: () => environment,
+    environmentOf: (file) => ({ ...environment, ...composeOf(file) }),
     settingsOf: (file) => settings.get(file) ?? new Map(),
     faultOf: (file) => faults.get(file),
   };
