@@ -142,6 +142,8 @@ describe('packages have few importers', () => {
   test('programs are started on the server by these alone', () => {
     const starters = importersOfNode('node:child_process').filter((file) => !file.startsWith('src/cli/'));
     expect(starters).toEqual([
+      'src/agent/compose-command.ts',
+      'src/agent/compose-stream.ts',
       'src/agent/lock.ts',
       'src/agent/rsync-stream.ts',
       'src/agent/run-command.ts',

@@ -6,6 +6,7 @@ import type { System } from '../lifecycle/system.ts';
 import { RdcError } from '../protocol/errors.ts';
 import type { RunId } from '../protocol/ids.ts';
 import { agentVersion } from './agent-version.ts';
+import { openCompose } from './compose-stream.ts';
 import { createHandlers } from './create-handlers.ts';
 import { AGENT_LAUNCHER, LIB_DIR, LOCK_DIR, RUNS_DIR } from './layout.ts';
 import { createLinuxSystem } from './linux-system.ts';
@@ -59,7 +60,8 @@ export async function createAgent({ bundle, log, ...hooks }: AgentHooks): Promis
     log,
     isSetUp: () => isSetUp(createSystem()),
     async openStream(stream, actor) {
-      const carry = await openRsync(stream, { actor, system: createSystem(), lockDir: LOCK_DIR, log });
+      const deps = { actor, system: createSystem(), lockDir: LOCK_DIR, log };
+      const carry = await (stream.kind === 'rsync' ? openRsync(stream, deps) : openCompose(stream, deps));
       return (socket) => {
         const transfer = carry(socket).finally(() => transfers.delete(transfer));
         transfers.add(transfer);

@@ -10,7 +10,14 @@ import guardUnit from '../../systemd/rediacc-guard.service';
 import netUnit from '../../systemd/rediacc-net@.service';
 import repoUnit from '../../systemd/rediacc-repo@.service';
 import volumeUnit from '../../systemd/rediacc-volume@.service';
+import composeShim from '../../systemd/renet-compose.sh';
+import filesShim from '../../systemd/renet-files.sh';
+import flagsShim from '../../systemd/renet-flags.sh';
+import listeningShim from '../../systemd/renet-listening.sh';
+import overrideShim from '../../systemd/renet-override.sh';
+import projectShim from '../../systemd/renet-project.sh';
 import shim from '../../systemd/renet-shim.sh';
+import waitShim from '../../systemd/renet-wait.sh';
 import { command } from '../lifecycle/command.ts';
 import type { System } from '../lifecycle/system.ts';
 import { connectProgram } from './connect-bundle.ts';
@@ -29,6 +36,16 @@ const FILES: readonly { path: string; text: string; mode: number }[] = [
     'rediacc.slice': rootSlice,
     'rediacc-.slice.d/10-shutdown.conf': repoSliceDropIn,
   }).map(([name, text]) => ({ path: `${UNIT_DIR}/${name}`, text, mode: 0o644 })),
+  // What the shim reads comes before the shim: an older one reads none of it.
+  ...Object.entries({
+    'renet-compose.sh': composeShim,
+    'renet-files.sh': filesShim,
+    'renet-flags.sh': flagsShim,
+    'renet-listening.sh': listeningShim,
+    'renet-override.sh': overrideShim,
+    'renet-project.sh': projectShim,
+    'renet-wait.sh': waitShim,
+  }).map(([name, text]) => ({ path: `${LIB_DIR}/shim/${name}`, text, mode: 0o644 })),
   { path: `${LIB_DIR}/shim/renet`, text: shim, mode: 0o755 },
   { path: `${LIB_DIR}/connect.mjs`, text: connectProgram, mode: 0o644 },
 ];

@@ -4,7 +4,8 @@ import { endProcess } from './end-process.ts';
 import { AGENT_SOCKET } from './layout.ts';
 
 const USAGE =
-  'usage: renet daemon [--socket PATH] | connect | stdio | selftest | install-units | unit down GUID | --version\n';
+  'usage: renet daemon [--socket PATH] | connect | stdio | selftest | install-units | unit down GUID | --version\n' +
+  '       inside a repository: renet compose -- ARGS | renet wait SERVICE… [--timeout 60s]\n';
 
 /** The exit code; undefined: it runs until it is told to end. */
 async function main([verb, ...args]: readonly string[]): Promise<number | undefined> {
@@ -21,6 +22,9 @@ async function main([verb, ...args]: readonly string[]): Promise<number | undefi
       return (await import('./install-units.ts')).installUnitsCommand();
     case 'unit':
       return (await import('./unit-command.ts')).unitCommand(args);
+    case 'compose':
+    case 'wait':
+      return (await import('./compose-command.ts')).composeCommand([verb, ...args]);
     case '--version':
       process.stdout.write(`${(await import('./agent-version.ts')).agentVersion}\n`);
       return 0;

@@ -1,21 +1,21 @@
 // repo up and repo down: volume, daemon, slots, and the passes over the Rediaccfiles.
 import { randomBytes } from 'node:crypto';
-import { type FunctionName, functionEnvironment } from '../lifecycle/function-call.ts';
+import type { FunctionName } from '../lifecycle/function-call.ts';
 import { type Failure, type PassRequest, runPass } from '../lifecycle/passes.ts';
 import { findRediaccfiles, labelOf, type Rediaccfile } from '../lifecycle/rediaccfile.ts';
 import { planSteps } from '../lifecycle/run-plan.ts';
 import { readServicesFile, updateServicesFile } from '../lifecycle/services-file.ts';
 import { promiseDownStep, releaseRepoSteps, startDaemonSteps } from '../lifecycle/services-plan.ts';
-import { type Finding, placeOf } from '../network/finding.ts';
-import { serviceEnvironment } from '../network/services.ts';
 import { RdcError } from '../protocol/errors.ts';
 import type { PlanStep } from '../protocol/events.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
-import { checkRediaccfiles } from './check-rediaccfiles.ts';
+import { findFaults, refuseFaults } from './check-rediaccfiles.ts';
 import { listServices, runningContainers, stopContainers } from './containers.ts';
 import type { Finished, RunContext } from './handlers.ts';
+import { type PreparedCalls, prepareCalls } from './prepare-calls.ts';
 import { close, identity, openSteps } from './repo-volume.ts';
 import { carryOut, openWorkbench, type Workbench } from './repo-workbench.ts';
+import { reportWarnings, warnOfNothing } from './up-warnings.ts';
 
 type UpInput = InputOf<'repo.up'>;
 type DownInput = InputOf<'repo.down'>;
@@ -56,61 +56,41 @@ async function runUpPasses(bench: Workbench, context: RunContext, input: UpInput
   if (rediaccfiles.length === 0) warnOfNothing(bench, context);
   await pass('prep', rediaccfiles);
   if (input.prepOnly) return [];
-  // prep may have written compose files, and even Rediaccfiles.
+  // prep may have written compose files, and even Rediaccfiles and .env files.
   return pass('up', await checkedRediaccfiles(bench, context));
 
   async function pass(name: FunctionName, files: readonly Rediaccfile[]): Promise<Failure[]> {
     const scan = await updateServicesFile(context.system, bench.target, files);
     reportWarnings(context, scan.findings, told);
-    return runPass(passRequest(bench, context, { name, files, services: scan.file, timeoutMs: input.timeoutMs }));
-  }
-}
-
-/** An upload that was forgotten, or that went one directory too deep, must not look like a success. */
-function warnOfNothing({ record }: Workbench, { report }: RunContext): void {
-  report({
-    kind: 'warning',
-    message: `"${record.name}" has no Rediaccfile, in its root or in a directory of it: nothing was started`,
-    hint: `rdc sync upload -r ${record.name} --local DIR`,
-  });
-}
-
-/** Each once: the files are read again after prep. */
-function reportWarnings({ report }: RunContext, findings: readonly Finding[], told: Set<string>): void {
-  for (const finding of findings.filter(({ severity }) => severity === 'warning')) {
-    const message = `${placeOf(finding)}: ${finding.message}`;
-    if (!told.has(message)) report({ kind: 'warning', message });
-    told.add(message);
+    const calls = await prepareCalls(context.system, bench.target, files, scan.file);
+    refuseFaults(bench.record.name, calls.faults);
+    return runPass(passRequest(bench, context, { name, calls, timeoutMs: input.timeoutMs }));
   }
 }
 
 async function checkedRediaccfiles(bench: Workbench, context: RunContext): Promise<Rediaccfile[]> {
   const files = await findRediaccfiles(context.system, bench.target.paths.mountPoint);
-  await checkRediaccfiles(context.system, files);
+  refuseFaults(bench.record.name, await findFaults(context.system, bench.target.paths.mountPoint, files));
   return files;
 }
 
 interface Pass {
   name: FunctionName;
-  files: readonly Rediaccfile[];
-  services: Parameters<typeof serviceEnvironment>[1];
+  calls: PreparedCalls;
   timeoutMs: number | undefined;
 }
 
-function passRequest(bench: Workbench, context: RunContext, { name, files, services, timeoutMs }: Pass): PassRequest {
-  const { target, settings } = bench;
-  const environment = functionEnvironment(target, serviceEnvironment(target.networkId, services));
+function passRequest(bench: Workbench, context: RunContext, { name, calls, timeoutMs }: Pass): PassRequest {
   return {
     system: context.system,
     report: context.report,
-    target,
+    target: bench.target,
     name,
-    rediaccfiles: files,
-    environment,
+    ...calls,
     runId: context.run,
-    undefinedMark: `rediacc-undefined-${randomBytes(8).toString('hex')}`,
+    mark: `rediacc-${randomBytes(8).toString('hex')}`,
     timeoutMs,
-    resolvConf: settings.resolvConf,
+    resolvConf: bench.settings.resolvConf,
   };
 }
 
@@ -188,7 +168,7 @@ function stateWithoutDaemon(mounted: boolean): 'mounted' | 'closed' {
   return mounted ? 'mounted' : 'closed';
 }
 
-/** One pass of down(), Z to A, then the root. Also what rediacc-repo@'s ExecStop runs at shutdown. */
+/** One pass of down(), Z to A, then the root. Also what rediacc-repo@'s ExecStop runs at shutdown. What cannot be called is told as failed, and the others are called. */
 export async function runDownPass(
   bench: Workbench,
   context: RunContext,
@@ -197,5 +177,7 @@ export async function runDownPass(
   const files = await findRediaccfiles(context.system, bench.target.paths.mountPoint);
   // Only what has run needs its address: a compose file that is broken by now must not keep it from being stopped.
   const services = await readServicesFile(context.system, bench.target);
-  return runPass(passRequest(bench, context, { name: 'down', files, services, timeoutMs }));
+  const found = await findFaults(context.system, bench.target.paths.mountPoint, files);
+  const calls = await prepareCalls(context.system, bench.target, files, services, found);
+  return runPass(passRequest(bench, context, { name: 'down', calls, timeoutMs }));
 }

@@ -5,10 +5,10 @@ import { finished } from 'node:stream/promises';
 import type { System } from '../lifecycle/system.ts';
 import { RdcError, toWireError } from '../protocol/errors.ts';
 import {
+  type AgentStream,
   type ClientHello,
   clientHelloSchema,
   PROTOCOL_VERSION,
-  type RsyncStream,
   type ServerHello,
   type Upgrade,
 } from '../protocol/hello.ts';
@@ -27,7 +27,7 @@ export interface SessionDeps {
   bundle: string;
   isSetUp(): Promise<boolean>;
   /** Everything that can be refused is refused here, before the hello; the answer then moves the bytes, both ways, to the end. */
-  openStream(stream: RsyncStream, actor: string): Promise<(socket: Duplex) => Promise<void>>;
+  openStream(stream: AgentStream, actor: string): Promise<(socket: Duplex) => Promise<void>>;
   serveUpgrade(socket: Duplex, upgrade: Upgrade): Promise<void>;
   /** For the log of the daemon. */
   log(message: string): void;

@@ -10,6 +10,7 @@ import type { Io } from './io.ts';
 import { parseWith } from './parse.ts';
 import { type WorkstationPaths, workstationPaths } from './paths.ts';
 import type { ConnectMode } from './reach.ts';
+import type { ComposeRequest } from './ssh/compose-session.ts';
 import type { HostKey } from './ssh/host-keys.ts';
 import type { SyncRequest, SyncResult } from './sync-transport.ts';
 import type { MachineTarget, RepositoryTarget } from './target.ts';
@@ -42,6 +43,8 @@ export interface CommandContext {
   which(program: string): Promise<string | undefined>;
   /** Copies files, or with `dryRun` in the request tells what it would copy. */
   sync(repo: RepositoryTarget, request: SyncRequest): Promise<SyncResult>;
+  /** Runs docker compose in a repository on this program's streams; its exit code. */
+  compose(machine: MachineTarget, request: ComposeRequest): Promise<number>;
 }
 
 /** From outside the program; a test replaces what reaches beyond it. */
@@ -56,7 +59,7 @@ export interface ContextDeps {
   signal: AbortSignal;
   now(): number;
   replace?: Partial<
-    Pick<CommandContext, 'connect' | 'scanHostKeys' | 'which' | 'sync' | 'ask' | 'randomBytes' | 'newGuid'>
+    Pick<CommandContext, 'connect' | 'scanHostKeys' | 'which' | 'sync' | 'compose' | 'ask' | 'randomBytes' | 'newGuid'>
   >;
 }
 
@@ -94,6 +97,9 @@ export function createContext(io: Io, options: ContextOptions, deps: ContextDeps
     },
     async sync(repo, request) {
       return await (await import('./sync.ts')).runSync(context, deps.program, repo, request);
+    },
+    async compose(machine, request) {
+      return await (await import('./compose.ts')).runCompose(context, deps.agentBundle, machine, request);
     },
     ...deps.replace,
   };

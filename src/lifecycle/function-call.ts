@@ -1,7 +1,9 @@
 // One call of one Rediaccfile function: a fresh bash in a transient unit of the repository's slice, in its namespace,
 // seeing only what sandbox.ts allows. The function is called plainly, so that `set -e` in the file means what its
 // author thinks; stdin is empty; what still runs at the end is ended with the unit.
+import { Secret } from '../protocol/secret.ts';
 import type { Command } from './command.ts';
+import { encodeSettings, wrapperCommand } from './function-wrapper.ts';
 import type { Rediaccfile } from './rediaccfile.ts';
 import { functionView } from './sandbox.ts';
 import type { RepoTarget } from './target.ts';
@@ -11,15 +13,6 @@ export type FunctionName = 'prep' | 'up' | 'down';
 /** Where `renet` inside a function comes from: a thin shim, so that it costs no start of Node. */
 const FUNCTION_PATH = '/usr/lib/rediacc/shim:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/**
- * $1 file, $2 function, $3 the mark that tells on stderr that there is no such function, $4 where the file is. Nothing
- * stands between the plain call and the end, so the function's exit code is the shell's. The shell changes directory
- * and not the unit: WorkingDirectory= orders the unit after the mount (systemd.exec(5)), whose own stop is due at
- * shutdown, and down() would never be started.
- */
-const WRAPPER =
-  'cd -- "$4" || exit\nunset OLDPWD\nsource "./$1"\nif ! declare -F "$2" >/dev/null; then printf "%s" "$3" >&2; exit 0; fi\n"$2"';
-
 export interface FunctionCall {
   target: RepoTarget;
   rediaccfile: Rediaccfile;
@@ -27,7 +20,10 @@ export interface FunctionCall {
   /** Distinguishes the units of one repository: run id and position in the pass. */
   callId: string;
   environment: Readonly<Record<string, string>>;
-  undefinedMark: string;
+  /** Of the directory's .env: secrets, so they go over stdin and stand in no argument (ps(1), systemctl show). */
+  settings: ReadonlyMap<string, string>;
+  /** Begins the wrapper's own lines on stderr. */
+  mark: string;
   timeoutMs: number | undefined;
   resolvConf: string | undefined;
 }
@@ -37,7 +33,7 @@ export function functionUnit(call: Pick<FunctionCall, 'target' | 'callId'>): str
 }
 
 export function functionCommand(call: FunctionCall): Command {
-  const { target, rediaccfile, name, environment, timeoutMs, resolvConf } = call;
+  const { target, rediaccfile, name, environment, settings, mark, timeoutMs, resolvConf } = call;
   const properties = [
     // At shutdown down() must still be startable: no Conflicts=shutdown.target.
     ['DefaultDependencies', 'no'],
@@ -51,7 +47,6 @@ export function functionCommand(call: FunctionCall): Command {
   return {
     file: 'systemd-run',
     args: [
-      '--quiet',
       '--pipe',
       '--wait',
       '--collect',
@@ -60,20 +55,19 @@ export function functionCommand(call: FunctionCall): Command {
       `--slice=${target.net.slice}`,
       ...properties.map(([key, value]) => `--property=${key}=${value}`),
       ...Object.entries({ ...environment, PATH: FUNCTION_PATH }).map(([key, value]) => `--setenv=${key}=${value}`),
-      '/bin/bash',
-      '--noprofile',
-      '--norc',
-      '-c',
-      WRAPPER,
-      'rediacc',
-      rediaccfile.file,
-      name,
-      call.undefinedMark,
-      rediaccfile.path,
+      ...wrapperCommand({ file: rediaccfile.file, name, mark, directory: rediaccfile.path }).map(literalWord),
     ],
+    stdin: new Secret(encodeSettings(settings)),
+    // Its words tell how the unit ended, and are wanted on stderr, whatever the daemon's own stderr is.
+    env: { SYSTEMD_LOG_TARGET: 'console', SYSTEMD_LOG_LEVEL: 'info', SYSTEMD_LOG_COLOR: '0' },
     // The unit's own limit ends it; this one only guards against a systemd-run that never returns.
     timeoutMs: timeoutMs === undefined ? Number.POSITIVE_INFINITY : timeoutMs + 30_000,
   };
+}
+
+/** systemd replaces ${NAME} and $$ in the words of a command (systemd.service(5)), also of a transient unit. */
+function literalWord(word: string): string {
+  return word.replaceAll('$', '$$$$');
 }
 
 /** What every function finds in its environment (SPEC section 6); the names are a contract with Rediaccfile authors. */

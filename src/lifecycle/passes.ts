@@ -2,13 +2,15 @@
 // stops; a directory's up and any down are noted and the pass goes on, and the run ends partial.
 import { RdcError } from '../protocol/errors.ts';
 import type { Report } from '../protocol/events.ts';
+import type { Command } from './command.ts';
 import type { FunctionCall, FunctionName } from './function-call.ts';
-import { functionCommand } from './function-call.ts';
+import { functionCommand, functionUnit } from './function-call.ts';
+import { createReportReader, failureOf } from './function-report.ts';
 import { createLineSplitter } from './line-splitter.ts';
 import { exitCodeOf } from './luks.ts';
 import type { Rediaccfile } from './rediaccfile.ts';
 import { labelOf } from './rediaccfile.ts';
-import type { System } from './system.ts';
+import type { OutputSink, System } from './system.ts';
 import type { RepoTarget } from './target.ts';
 
 export interface PassRequest {
@@ -18,10 +20,16 @@ export interface PassRequest {
   name: FunctionName;
   /** In the order of `up`; a pass of `down` goes through them backwards. */
   rediaccfiles: readonly Rediaccfile[];
-  environment: Readonly<Record<string, string>>;
+  /** What one function finds in its environment. */
+  environmentOf(rediaccfile: Rediaccfile): Readonly<Record<string, string>>;
+  /** The .env beside it, parsed. */
+  settingsOf(rediaccfile: Rediaccfile): ReadonlyMap<string, string>;
+  /** Why one cannot be called at all; a pass of `down` tells it and goes on. */
+  faultOf(rediaccfile: Rediaccfile): string | undefined;
   /** Makes unit names unique: the run's id. */
   runId: string;
-  undefinedMark: string;
+  /** Random, so that no output can be taken for the wrapper's own words. */
+  mark: string;
   timeoutMs: number | undefined;
   resolvConf: string | undefined;
 }
@@ -61,43 +69,71 @@ async function callFunction(
   rediaccfile: Rediaccfile,
   index: number,
 ): Promise<string | undefined> {
-  const { system, report, name, undefinedMark } = request;
+  const { system, report, name } = request;
   const source = `${labelOf(rediaccfile)} ${name}`;
   const step = { kind: 'step', id: `${name}.${labelOf(rediaccfile)}`, title: source } as const;
   const started = system.now();
-  const elapsed = () => Math.round(system.now() - started);
-  let defined = true;
-  const lines = createLineSplitter((stream, text) => {
-    if (stream === 'stderr' && text === undefinedMark) defined = false;
-    else report({ kind: 'output', source, stream, text });
-  });
   report({ ...step, state: 'start' });
+  const fault = request.faultOf(rediaccfile);
+  const end = fault === undefined ? await callAndListen(request, rediaccfile, index) : { reason: fault };
+  const ms = Math.round(system.now() - started);
+  if (end.reason !== undefined) report({ ...step, state: 'failed', ms, detail: end.reason });
+  else if (end.skipped !== undefined) report({ ...step, state: 'skipped', detail: end.skipped });
+  else report({ ...step, state: 'done', ms });
+  return end.reason;
+}
+
+interface End {
+  reason?: string | undefined;
+  skipped?: string;
+}
+
+async function callAndListen(request: PassRequest, rediaccfile: Rediaccfile, index: number): Promise<End> {
+  const { system, report, name, mark, timeoutMs } = request;
+  const source = `${labelOf(rediaccfile)} ${name}`;
+  const call = callOf(request, rediaccfile, index);
+  const reader = createReportReader(mark, functionUnit(call), (line) => report({ kind: 'output', source, ...line }));
+  const lines = createLineSplitter(reader.take);
+  const exitCode = await exitCodeOfRun(system, functionCommand(call), lines.write).finally(lines.end);
+  reader.end();
+  const { left, reached } = reader.report;
+  if (left.length > 0) {
+    report({
+      kind: 'warning',
+      message: `what ${source} left running was ended with it: ${left.join(', ')}`,
+      hint: 'what is to go on running belongs into a compose file',
+    });
+  }
+  const reason = failureOf(reader.report, { exitCode, name, timeoutMs });
+  if (reason !== undefined) return { reason };
+  if (reached === 'undefined') return { skipped: `no ${name}()` };
+  if (reached === 'called') return {};
+  const ended = `${describe(request.target, rediaccfile)} ended its shell with exit code 0 before ${name}() was called`;
+  report({ kind: 'warning', message: ended, hint: 'use "return" in place of "exit" outside of functions' });
+  return { skipped: `the file ended before ${name}()` };
+}
+
+/** Throws what is no end of the command itself: it could not be started, or the run was cancelled. */
+async function exitCodeOfRun(system: System, command: Command, onOutput: OutputSink): Promise<number> {
   try {
-    await system.run(functionCommand(callOf(request, rediaccfile, index)), lines.write);
-    lines.end();
-    report(defined ? { ...step, state: 'done', ms: elapsed() } : { ...step, state: 'skipped', detail: `no ${name}()` });
-    return undefined;
+    return (await system.run(command, onOutput)).exitCode;
   } catch (error) {
-    lines.end();
     const exitCode = exitCodeOf(error);
     if (exitCode === undefined) throw error;
-    const limit = request.timeoutMs;
-    const reason =
-      limit !== undefined && elapsed() >= limit ? `it ran longer than ${limit / 1000}s` : `exit code ${exitCode}`;
-    report({ ...step, state: 'failed', ms: elapsed(), detail: reason });
-    return reason;
+    return exitCode;
   }
 }
 
 function callOf(request: PassRequest, rediaccfile: Rediaccfile, index: number): FunctionCall {
-  const { target, name, environment, runId, undefinedMark, timeoutMs, resolvConf } = request;
+  const { target, name, runId, mark, timeoutMs, resolvConf } = request;
   return {
     target,
     rediaccfile,
     name,
     callId: `${runId}-${name}-${index}`,
-    environment,
-    undefinedMark,
+    environment: request.environmentOf(rediaccfile),
+    settings: request.settingsOf(rediaccfile),
+    mark,
     timeoutMs,
     resolvConf,
   };

@@ -17,6 +17,16 @@ export const rsyncStreamSchema = z.object({
   directory: z.string(),
 });
 
+/** docker compose on one repository's daemon, in its namespace. After the hello lines both directions are in frames. */
+export const composeStreamSchema = z.object({
+  kind: z.literal('compose'),
+  repo: repoRefSchema,
+  /** What follows `docker compose`. */
+  words: z.array(z.string()).max(1000),
+  /** Directory inside the repository, relative to its mount; "" is the mount itself. */
+  directory: z.string(),
+});
+
 /** A new bundle for the agent that answers: its bytes follow the hello lines, then the agent sends one upgradeReplySchema line. */
 export const upgradeSchema = z.object({
   type: z.literal('upgrade'),
@@ -47,7 +57,10 @@ export const clientHelloSchema = z.object({
   actor: z.string().max(200),
   session: z.discriminatedUnion('type', [
     z.object({ type: z.literal('rpc') }),
-    z.object({ type: z.literal('stream'), stream: rsyncStreamSchema }),
+    z.object({
+      type: z.literal('stream'),
+      stream: z.discriminatedUnion('kind', [rsyncStreamSchema, composeStreamSchema]),
+    }),
     upgradeSchema,
   ]),
 });
@@ -69,6 +82,8 @@ export type ServerHello = z.infer<typeof serverHelloSchema>;
 export type Upgrade = z.infer<typeof upgradeSchema>;
 export type UpgradeReply = z.infer<typeof upgradeReplySchema>;
 export type RsyncStream = z.infer<typeof rsyncStreamSchema>;
+export type ComposeStream = z.infer<typeof composeStreamSchema>;
+export type AgentStream = RsyncStream | ComposeStream;
 
 /** Directory of a bundle under /usr/lib/rediacc/versions. */
 export function bundleDirectory({ version, sha256 }: { version: string; sha256: string }): string {

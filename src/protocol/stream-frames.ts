@@ -1,6 +1,8 @@
 // What the agent sends in a stream session after its hello: the stream in pieces, each behind its length in bytes
 // (32 bits, big-endian), then a length of zero and one JSON text that tells how it ended. Without that the far program's
-// failure would be seen only as a connection that breaks off. The other direction is plain bytes.
+// failure would be seen only as a connection that breaks off. Where the far program's stderr is kept apart, the highest bit
+// of the length marks its pieces. rsync's other direction is plain bytes, compose's is in frames too: its end must not
+// be taken for the client's.
 import { Transform, type TransformCallback } from 'node:stream';
 import * as z from 'zod';
 import { wireErrorSchema } from './wire-error.ts';
@@ -9,19 +11,38 @@ export const streamEndSchema = z.object({ exitCode: z.number().int(), error: wir
 export type StreamEnd = z.infer<typeof streamEndSchema>;
 
 const LENGTH_BYTES = 4;
+const STDERR_BIT = 0x80000000;
+
+/** A piece of the far program's stderr, to be written into a framer. */
+export interface StderrPiece {
+  stderr: Buffer;
+}
+
+/** Between a stream of bytes and a framer, which then sends them as stderr. */
+export function asStderr(): Transform {
+  return new Transform({
+    readableObjectMode: true,
+    transform: (chunk: Buffer, _encoding, done) => done(null, { stderr: chunk } satisfies StderrPiece),
+  });
+}
 
 /** Cuts what is written into frames; `finish` adds the last one. */
 export class StreamFramer extends Transform {
   #end: StreamEnd | undefined;
+
+  constructor() {
+    super({ writableObjectMode: true, writableHighWaterMark: 2 });
+  }
 
   finish(end: StreamEnd): void {
     this.#end = end;
     this.end();
   }
 
-  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+  override _transform(piece: Uint8Array | StderrPiece, _encoding: BufferEncoding, done: TransformCallback): void {
+    const [chunk, mark] = 'stderr' in piece ? [piece.stderr, STDERR_BIT] : [piece, 0];
     if (chunk.length > 0) {
-      this.push(lengthOf(chunk.length));
+      this.push(lengthOf(chunk.length + mark));
       this.push(chunk);
     }
     done();
@@ -33,12 +54,26 @@ export class StreamFramer extends Transform {
   }
 }
 
+export interface UnframerSettings {
+  /** Without it, what comes marked as stderr is dropped. */
+  onStderr?(chunk: Buffer): unknown;
+  /** The bytes end with the last frame, and not only with the connection. */
+  endsAtLastFrame?: boolean;
+}
+
 /** Gives back the bytes; once it has ended, `ending` tells how the stream ended, or undefined where it broke off. */
 export class StreamUnframer extends Transform {
   #header = Buffer.alloc(0);
   /** Bytes of the piece that are still to come. */
   #left = 0;
+  #isStderr = false;
   #endText: Buffer[] | undefined;
+  readonly #settings: UnframerSettings;
+
+  constructor(settings: UnframerSettings = {}) {
+    super();
+    this.#settings = settings;
+  }
 
   ending(): StreamEnd | undefined {
     if (this.#endText === undefined) return undefined;
@@ -66,17 +101,25 @@ export class StreamUnframer extends Transform {
     if (this.#left > 0) {
       const piece = bytes.subarray(0, this.#left);
       this.#left -= piece.length;
-      this.push(piece);
+      if (this.#isStderr) this.#settings.onStderr?.(piece);
+      else this.push(piece);
       return bytes.subarray(piece.length);
     }
     const missing = LENGTH_BYTES - this.#header.length;
     this.#header = Buffer.concat([this.#header, bytes.subarray(0, missing)]);
     if (this.#header.length === LENGTH_BYTES) {
-      this.#left = this.#header.readUInt32BE();
+      const length = this.#header.readUInt32BE();
+      this.#isStderr = length >= STDERR_BIT;
+      this.#left = length % STDERR_BIT;
       this.#header = Buffer.alloc(0);
-      if (this.#left === 0) this.#endText = [];
+      if (this.#left === 0) this.#finish();
     }
     return bytes.subarray(missing);
+  }
+
+  #finish(): void {
+    this.#endText = [];
+    if (this.#settings.endsAtLastFrame === true) this.push(null);
   }
 }
 

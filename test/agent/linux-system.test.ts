@@ -5,7 +5,6 @@ import { describe, expect, test } from 'vitest';
 import { createLinuxSystem } from '../../src/agent/linux-system.ts';
 import { command } from '../../src/lifecycle/command.ts';
 import { exitCodeOf } from '../../src/lifecycle/luks.ts';
-import { readOwn } from '../../src/lifecycle/services-file.ts';
 import { RdcError } from '../../src/protocol/errors.ts';
 import { Secret } from '../../src/protocol/secret.ts';
 import { temporaryDirectory, until } from './harness.ts';
@@ -189,12 +188,5 @@ describe('what a repository may hold in the place of a file', () => {
       expect((await failureOf(system.readFile(path))).code).toBe('INVALID_INPUT');
     }
     expect(await system.readFile('/proc/self/mountinfo')).toContain(' / ');
-  });
-
-  test('a link in the place of .rediacc.json is not followed', async () => {
-    const directory = await temporaryDirectory();
-    const path = join(directory, '.rediacc.json');
-    await symlink('/etc/passwd', path);
-    expect((await failureOf(readOwn(system, path))).message).not.toContain('root');
   });
 });

@@ -72,7 +72,8 @@ function renetFault(words: readonly string[]): string | undefined {
   const usage = /'usage: renet (.*)\\n'/.exec(readFileSync('src/agent/main.ts', 'utf8'))?.[1];
   if (usage === undefined) throw new Error('src/agent/main.ts shows no usage');
   const line = words.join(' ');
-  const isShim = words[0] === 'compose' && readFileSync('systemd/renet-shim.sh', 'utf8').includes('compose)');
+  const shimVerbs = /^ {2}(compose \| wait)\)$/m.exec(readFileSync('systemd/renet-shim.sh', 'utf8'))?.[1] ?? '';
+  const isShim = shimVerbs.split(' | ').includes(words[0] ?? '') && words.length > 1;
   const isVerb = usage.split(' | ').some((form) => {
     const pattern = form.replaceAll(/ \[(.*?)\]/g, '(?: $1)?').replaceAll(/\b[A-Z]+\b/g, '\\S+');
     return new RegExp(`^${pattern}$`).test(line);

@@ -70,7 +70,10 @@ async function serve(): Promise<void> {
 
 async function session(hello: ClientHello): Promise<void> {
   if (hello.session.type === 'rpc') return converse();
-  if (hello.session.type === 'stream') return stream(hello.session.stream);
+  if (hello.session.type === 'stream') {
+    if (hello.session.stream.kind !== 'rsync') throw new Error('the fake agent only takes files');
+    return stream(hello.session.stream);
+  }
   const reply = await receiveUpgrade(process.stdin, hello.session, {
     libDir,
     launcher: __FAKE__.launcher,

@@ -1,0 +1,86 @@
+// What `renet compose` and `renet wait` find prepared: for the functions of a pass, for a person's shell inside the
+// mount, and for `rdc repo compose`.
+import { composeEnvironment, namesProject } from '../lifecycle/compose-environment.ts';
+import { nameProjects, parseProjects } from '../lifecycle/compose-project.ts';
+import { functionEnvironment } from '../lifecycle/function-call.ts';
+import { findRediaccfiles, type Rediaccfile } from '../lifecycle/rediaccfile.ts';
+import type { System } from '../lifecycle/system.ts';
+import type { RepoTarget } from '../lifecycle/target.ts';
+import { COMPOSE_FILE_NAMES, COMPOSE_OVERRIDE_NAMES } from '../network/compose-file.ts';
+import { formatServicesFile, parseServicesFile, type ServicesFile, serviceEnvironment } from '../network/services.ts';
+
+type Place = Pick<Rediaccfile, 'directory' | 'path'>;
+export type ComposeEnvironments = (place: Pick<Rediaccfile, 'directory'>) => Readonly<Record<string, string>>;
+
+export interface ComposePass {
+  target: RepoTarget;
+  rediaccfiles: readonly Rediaccfile[];
+  services: ServicesFile;
+}
+
+/** For every function of a pass. Directories without a project get one, which .rediacc.json keeps. */
+export async function prepareCompose(system: System, { target, ...pass }: ComposePass): Promise<ComposeEnvironments> {
+  const path = target.paths.servicesFile;
+  const places = { repository: target.name, directories: pass.rediaccfiles.map(({ directory }) => directory) };
+  const file = nameProjects(path, pass.services, places);
+  if (formatServicesFile(file) !== formatServicesFile(pass.services)) {
+    await system.writeFile(path, formatServicesFile(file), 0o644);
+  }
+  const environments = new Map<string, Record<string, string>>();
+  for (const place of pass.rediaccfiles)
+    environments.set(place.directory, await environmentAt(system, target, file, place));
+  return ({ directory }) => environments.get(directory) ?? {};
+}
+
+/** All that a function in this directory finds, without a pass; nothing is written. `directory` is relative to the mount. */
+export async function standaloneEnvironment(
+  system: System,
+  target: RepoTarget,
+  directory: string,
+): Promise<Record<string, string>> {
+  const { servicesFile, mountPoint } = target.paths;
+  const known = parseServicesFile(servicesFile, await system.readFile(servicesFile));
+  const found = await findRediaccfiles(system, mountPoint);
+  const file = nameProjects(servicesFile, known, {
+    repository: target.name,
+    directories: found.map((one) => one.directory),
+  });
+  const place = found.find((one) => one.directory === directory) ?? { directory: '', path: mountPoint };
+  return {
+    ...functionEnvironment(target, serviceEnvironment(target.networkId, file)),
+    ...(await environmentAt(system, target, file, place)),
+  };
+}
+
+async function environmentAt(
+  system: System,
+  { networkId, paths }: RepoTarget,
+  file: ServicesFile,
+  { directory, path }: Place,
+): Promise<Record<string, string>> {
+  const texts: string[] = [];
+  for (const names of [COMPOSE_FILE_NAMES, COMPOSE_OVERRIDE_NAMES]) {
+    const text = await firstText(system, path, names);
+    if (text !== undefined) texts.push(text);
+  }
+  return composeEnvironment({
+    networkId,
+    services: file.services,
+    projects: parseProjects(paths.servicesFile, file),
+    directory,
+    named: namesProject(texts, await textOf(system, `${path}/.env`)),
+  });
+}
+
+async function firstText(system: System, directory: string, names: readonly string[]): Promise<string | undefined> {
+  for (const name of names) {
+    const text = await textOf(system, `${directory}/${name}`);
+    if (text !== undefined) return text;
+  }
+  return undefined;
+}
+
+/** No fifo is waited for, and no link is followed out of the volume. */
+async function textOf(system: System, path: string): Promise<string | undefined> {
+  return (await system.stat(path))?.kind === 'file' ? await system.readFile(path) : undefined;
+}

@@ -1,0 +1,60 @@
+// docker compose for a person at a workstation: in the repository's namespace and slice, seeing what a function sees.
+// As a transient unit (systemd.exec(5)).
+import { randomBytes } from 'node:crypto';
+import { type Command, command } from '../lifecycle/command.ts';
+import { functionView } from '../lifecycle/sandbox.ts';
+import type { RepoTarget } from '../lifecycle/target.ts';
+import { LIB_DIR } from './layout.ts';
+import { SEARCH_PATH } from './run-command.ts';
+
+/** $1 the directory. The shell changes it and not the unit, so that the unit is not ordered after the mount. */
+const START = 'cd -- "$1" && shift && exec renet compose -- "$@"';
+
+export interface ComposeCall {
+  target: RepoTarget;
+  /** Absolute. */
+  directory: string;
+  environment: Readonly<Record<string, string>>;
+  words: readonly string[];
+  resolvConf: string | undefined;
+}
+
+export function composeUnit({ target, directory, environment, words, resolvConf }: ComposeCall): {
+  unit: string;
+  run: Command;
+} {
+  const unit = `rediacc-compose-${target.networkId}-${randomBytes(4).toString('hex')}.service`;
+  const properties: (readonly [string, string])[] = [
+    // Ended before the daemon is stopped, at shutdown too.
+    ['BindsTo', target.units.docker],
+    ['After', target.units.docker],
+    ['NetworkNamespacePath', target.net.namespacePath],
+    ['KillMode', 'control-group'],
+    // What Ctrl-C is at a terminal: compose then stops what it runs in the foreground.
+    ['KillSignal', 'SIGINT'],
+    ['TimeoutStopSec', '20'],
+    ...(resolvConf === undefined ? [] : [['BindReadOnlyPaths', `${resolvConf}:/etc/resolv.conf`] as const]),
+    ...functionView(target),
+  ];
+  const run = command(
+    'systemd-run',
+    '--quiet',
+    '--pipe',
+    '--wait',
+    '--collect',
+    '--service-type=exec',
+    `--unit=${unit}`,
+    `--slice=${target.net.slice}`,
+    ...properties.map(([key, value]) => `--property=${key}=${value}`),
+    ...Object.entries({ ...environment, PATH: `${LIB_DIR}/shim:${SEARCH_PATH}` }).map(
+      ([key, value]) => `--setenv=${key}=${value}`,
+    ),
+    ...['/bin/bash', '--noprofile', '--norc', '-c', START, 'rediacc', directory, ...words].map(literalWord),
+  );
+  return { unit, run };
+}
+
+/** systemd replaces ${NAME} and $$ in the words of a command (systemd.service(5)), also of a transient unit. */
+function literalWord(word: string): string {
+  return word.replaceAll('$', '$$$$');
+}
