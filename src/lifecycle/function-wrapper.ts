@@ -35,7 +35,8 @@ source "$__rediacc_file"
  * - The agent's ends of stdout and stderr are sockets, and /dev/stderr of a socket cannot be opened (ENXIO, unix(7)):
  *   so the function writes into pipes. What passes them on ignores SIGTERM, so that no last words are lost when
  *   systemd ends the unit. <(:) is bash's only way to a pipe of its own.
- * - Job control (set -m), because bash lets an asynchronous command ignore SIGINT without it (bash(1), SIGNALS).
+ * - bash lets an asynchronous command ignore SIGINT and SIGQUIT (bash(1), SIGNALS) unless it resets them. Job control
+ *   would do so, too, but with it a wait of bash 5.2 now and then loses a child and never returns.
  * - SIGTERM is handled and not ignored: an ignored signal is inherited. systemd counts a main process that SIGTERM
  *   ended as a success (systemd.service(5), SuccessExitStatus=), so a function must not end this one.
  * - wait(1p) is asked again as long as there is a process: a signal that is handled ends it early.
@@ -44,7 +45,6 @@ source "$__rediacc_file"
 const OUTER = `mark=$4 settings=()
 while IFS= read -r -d '' setting; do settings+=("$setting"); done
 exec {talk}>&2 </dev/null 2>/dev/null
-set -m
 trap : TERM INT HUP
 exec {both}<> <(:)
 exec {out_from}<"/dev/fd/$both" {out}>"/dev/fd/$both" {both}>&-
@@ -55,13 +55,12 @@ cat_out=$!
 ( trap '' TERM INT HUP; exec cat <&"$err_from" >&"$talk" {out}>&- {err}>&- {out_from}<&- {talk}>&- ) &
 cat_err=$!
 exec {out_from}<&- {err_from}<&- {talk}>&- >/dev/null
-( ((\${#settings[@]} == 0)) || export -- "\${settings[@]}"
+( trap - INT QUIT
+  ((\${#settings[@]} == 0)) || export -- "\${settings[@]}"
   exec /bin/bash --noprofile --norc -c "$1" rediacc "\${@:2}" >&"$out" 2>&"$err" {out}>&- {err}>&- ) &
 pid=$!
-waiting=(wait -f)
-((BASH_VERSINFO[0] >= 5)) || waiting=(wait)
-"\${waiting[@]}" "$pid"
-while [[ -e /proc/$pid ]]; do "\${waiting[@]}" "$pid"; done
+wait "$pid"
+while [[ -e /proc/$pid ]]; do wait "$pid"; done
 wait "$pid"
 code=$?
 members=
