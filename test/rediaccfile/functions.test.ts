@@ -133,6 +133,13 @@ describe('how a function ends', () => {
     expect(failures).toEqual([{ where: 'api up', reason: 'it ran longer than 1s' }]);
   });
 
+  it('many short ones, many at once: each comes to its end', async () => {
+    for (let round = 0; round < 10; round++) {
+      const ends = await Promise.all(Array.from({ length: 8 }, () => call('up() { kill -9 $$; }')));
+      expect(ends.map(({ failures }) => failures.length)).toEqual(Array.from({ length: 8 }, () => 1));
+    }
+  }, 60_000);
+
   it('control: a slow function that fails just before its limit is not told as a timeout', async () => {
     const { failures } = await call('up() { sleep 0.5; return 3; }', { timeoutMs: 20_000 });
     expect(failures).toEqual([{ where: 'api up', reason: 'exit code 3' }]);
