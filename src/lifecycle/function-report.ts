@@ -6,8 +6,6 @@ import type { Line } from './line-splitter.ts';
 export interface FunctionReport {
   /** "none": the file ended the shell, or never was read, before it came to the function. */
   reached: 'none' | 'undefined' | 'called';
-  /** Its shell was ended by a signal, and did not exit with 128 + n by itself. */
-  killed: boolean;
   /** The wrapper lived to see the function's end. */
   ended: boolean;
   /** "redis-server (12345)" */
@@ -33,7 +31,6 @@ const SIGNAL = /code=(?:killed|dumped)[/,] ?(?:status=)?(?:\d+\/)?(?:SIG)?([A-Z0
 export function createReportReader(mark: string, unit: string, onLine: (line: Line) => void): ReportReader {
   const report: FunctionReport = {
     reached: 'none',
-    killed: false,
     ended: false,
     left: [],
     result: undefined,
@@ -76,7 +73,6 @@ export function createReportReader(mark: string, unit: string, onLine: (line: Li
 function hear(report: FunctionReport, words: string): void {
   const [word, pid, ...name] = words.split(' ');
   if (word === 'called' || word === 'undefined') report.reached = word;
-  if (word === 'killed') report.killed = true;
   if (word === 'ended') report.ended = true;
   if (word === 'left') report.left.push(`${name.join(' ')} (${pid})`);
 }
@@ -97,17 +93,20 @@ export function failureOf(
   if (report.result === 'oom-kill')
     return `it was killed: its memory limit or the machine's memory was used up${before}`;
   // Also where systemd takes it for a clean end, as with SIGTERM.
-  if (!report.ended && report.signal !== undefined) return `it was killed by ${signalText(report.signal)}${before}`;
-  if (report.killed) return `it was killed by ${signalText(exitCode - 128)}${before}`;
+  if (!report.ended && report.signal !== undefined)
+    return `it was killed by ${signalText(report.signal) ?? `signal ${report.signal}`}${before}`;
   if (exitCode === 0 && report.ended) return undefined;
-  if (report.ended) return `exit code ${exitCode}${before}`;
+  // A shell counts the death of a command as 128 + n (bash(1), EXIT STATUS), and so does whoever started that shell.
+  const killer = exitCode > 128 ? signalText(exitCode - 128) : undefined;
+  const ended = killer === undefined ? '' : `: it or its last command was killed by ${killer}`;
+  if (report.ended) return `exit code ${exitCode}${before}${ended}`;
   const result = report.result === undefined ? '' : `, result ${report.result}`;
   return `its unit did not run to its end (systemd-run: exit code ${exitCode}${result})`;
 }
 
-/** "SIGKILL (signal 9)" */
-function signalText(signal: string | number): string {
+/** "SIGKILL (signal 9)"; undefined: there is no such signal. */
+function signalText(signal: string | number): string | undefined {
   const signals = Object.entries(constants.signals);
   const [name, number] = signals.find(([key, value]) => key === `SIG${signal}` || value === signal) ?? [];
-  return name === undefined ? `signal ${signal}` : `${name} (signal ${number})`;
+  return name === undefined ? undefined : `${name} (signal ${number})`;
 }

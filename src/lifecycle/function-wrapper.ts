@@ -35,17 +35,16 @@ source "$__rediacc_file"
  * - The agent's ends of stdout and stderr are sockets, and /dev/stderr of a socket cannot be opened (ENXIO, unix(7)):
  *   so the function writes into pipes. What passes them on ignores SIGTERM, so that no last words are lost when
  *   systemd ends the unit. <(:) is bash's only way to a pipe of its own.
- * - Job control (set -m), because bash lets an asynchronous command ignore SIGINT without it (bash(1), SIGNALS).
+ * - bash lets an asynchronous command ignore SIGINT and SIGQUIT (bash(1), SIGNALS) unless it resets them. Job control
+ *   would do so, too, but with it a wait of bash 5.2 now and then loses a child and never returns.
  * - SIGTERM is handled and not ignored: an ignored signal is inherited. systemd counts a main process that SIGTERM
  *   ended as a success (systemd.service(5), SuccessExitStatus=), so a function must not end this one.
- * - The state of the job is asked for in the trap: "Killed" or "Exit 137", which the exit code cannot tell apart.
- *   It is kept in a pipe, since a subshell would call the trap again.
+ * - wait(1p) is asked again as long as there is a process: a signal that is handled ends it early.
  * - cgroup.procs names no zombies; what is just ending gets half a second, asked 25 times.
  */
-const OUTER = `mark=$4 settings=() state=
+const OUTER = `mark=$4 settings=()
 while IFS= read -r -d '' setting; do settings+=("$setting"); done
 exec {talk}>&2 </dev/null 2>/dev/null
-set -m
 trap : TERM INT HUP
 exec {both}<> <(:)
 exec {out_from}<"/dev/fd/$both" {out}>"/dev/fd/$both" {both}>&-
@@ -56,22 +55,14 @@ cat_out=$!
 ( trap '' TERM INT HUP; exec cat <&"$err_from" >&"$talk" {out}>&- {err}>&- {out_from}<&- {talk}>&- ) &
 cat_err=$!
 exec {out_from}<&- {err_from}<&- {talk}>&- >/dev/null
-exec {own}<> <(:)
-trap 'LC_ALL=C jobs -l >&"$own"' CHLD
-( ((\${#settings[@]} == 0)) || export -- "\${settings[@]}"
-  exec /bin/bash --noprofile --norc -c "$1" rediacc "\${@:2}" >&"$out" 2>&"$err" {out}>&- {err}>&- {own}>&- ) &
+( trap - INT QUIT
+  ((\${#settings[@]} == 0)) || export -- "\${settings[@]}"
+  exec /bin/bash --noprofile --norc -c "$1" rediacc "\${@:2}" >&"$out" 2>&"$err" {out}>&- {err}>&- ) &
 pid=$!
-waiting=(wait -f)
-((BASH_VERSINFO[0] >= 5)) || waiting=(wait)
-"\${waiting[@]}" "$pid"
-while kill -0 "$pid"; do "\${waiting[@]}" "$pid"; done
+wait "$pid"
+while [[ -e /proc/$pid ]]; do wait "$pid"; done
 wait "$pid"
 code=$?
-trap - CHLD
-echo >&"$own"
-while read -r -u "$own" line && [[ -n $line ]]; do
-  [[ $line == *" $pid "* && $line != *" $pid Running "* ]] && state=$line
-done
 members=
 while IFS=: read -r id controllers path; do
   [[ $path == / ]] && continue
@@ -90,6 +81,7 @@ look() {
 }
 look
 if ((\${#left[@]} > 0)); then
+  exec {own}<> <(:)
   for ((turn = 0; turn < 25; turn++)); do
     read -r -t 0.02 -u "$own"
     look
@@ -97,7 +89,6 @@ if ((\${#left[@]} > 0)); then
   done
 fi
 for one in "\${left[@]}"; do printf '%s left %s\\n' "$mark" "$one" >&"$err"; done
-if ((code > 128)) && [[ -n $state && $state != *" $pid Exit "* ]]; then printf '%s killed\\n' "$mark" >&"$err"; fi
 printf '%s ended\\n' "$mark" >&"$err"
 exec {out}>&- {err}>&-
 if ((\${#left[@]} == 0)); then wait "$cat_out" "$cat_err"; fi

@@ -24,7 +24,12 @@ async function pass(name: FunctionName, answer: (directory: string) => Answer = 
     const path = args.at(-1) ?? '';
     return path === mount ? 'root' : path.slice(mount.length + 1);
   };
-  const system = scriptedSystem((command) => answer(directoryOf(command)), FILES);
+  // As the wrapper and systemd-run would talk.
+  const system = scriptedSystem((command) => {
+    const words = { stderr: `MARK called\nMARK ended\n`, ...answer(directoryOf(command)) };
+    const result = (words.exitCode ?? 0) === 0 ? 'success' : 'exit-code';
+    return { ...words, stderr: `${words.stderr}Finished with result: ${result}\n` };
+  }, FILES);
   const events: RunEvent[] = [];
   const request = {
     system,
@@ -32,9 +37,11 @@ async function pass(name: FunctionName, answer: (directory: string) => Answer = 
     target,
     name,
     rediaccfiles: await findRediaccfiles(system, mount),
-    environment: {},
+    environmentOf: () => ({}),
+    settingsOf: () => new Map<string, string>(),
+    faultOf: () => undefined,
     runId: 'r1',
-    undefinedMark: 'MARK',
+    mark: 'MARK',
     timeoutMs: undefined,
     resolvConf: undefined,
   };
@@ -77,7 +84,7 @@ describe('passes', () => {
   });
 
   it('skip a function that is not there without a word of output', async () => {
-    const { result, events } = await pass('prep', () => ({ stderr: 'MARK' }));
+    const { result, events } = await pass('prep', () => ({ stderr: 'MARK undefined\nMARK ended\n' }));
     expect(await result).toEqual([]);
     expect(events.filter((event) => event.kind === 'output')).toEqual([]);
     expect(events.filter((event) => event.kind === 'step' && event.state === 'skipped')).toHaveLength(4);

@@ -97,10 +97,22 @@ describe('how a function ends', () => {
     ['closing stdout and stderr', 'up() { exec >&- 2>&-; return 8; }', 'exit code 8'],
     ['an EXIT trap of its own', 'trap "exit 9" EXIT\nup() { :; }', 'exit code 9'],
     ['an ERR trap of its own is no failure', 'trap "echo err" ERR\nup() { false; true; }', undefined],
-    ['it kills itself', 'up() { kill -9 $$; }', 'it was killed by SIGKILL (signal 9)'],
-    ['it crashes', 'up() { kill -SEGV $$; }', 'it was killed by SIGSEGV (signal 11)'],
-    ['exit 137 is an exit code', 'up() { (exit 137); }', 'exit code 137'],
-    ['it ends its group', 'up() { kill 0; sleep 5; }', 'it was killed by SIGTERM (signal 15)'],
+    [
+      'it kills itself',
+      'up() { kill -9 $$; }',
+      'exit code 137: it or its last command was killed by SIGKILL (signal 9)',
+    ],
+    [
+      'it crashes',
+      'up() { kill -SEGV $$; }',
+      'exit code 139: it or its last command was killed by SIGSEGV (signal 11)',
+    ],
+    ['exit 255 is no signal', 'up() { (exit 255); }', 'exit code 255'],
+    [
+      'it ends its group',
+      'up() { kill 0; sleep 5; }',
+      'exit code 143: it or its last command was killed by SIGTERM (signal 15)',
+    ],
     ['SIGTERM to its parent changes nothing', 'up() { kill $PPID; sleep 0.1; return 4; }', 'exit code 4'],
     ['SIGKILL to its parent is told', 'up() { kill -9 $PPID; sleep 5; }', 'it was killed by SIGKILL (signal 9)'],
     [
@@ -120,6 +132,13 @@ describe('how a function ends', () => {
     const { failures } = await call('up() { trap "" TERM; while :; do sleep 1; done; }', { timeoutMs: 1000 });
     expect(failures).toEqual([{ where: 'api up', reason: 'it ran longer than 1s' }]);
   });
+
+  it('many short ones, many at once: each comes to its end', async () => {
+    for (let round = 0; round < 10; round++) {
+      const ends = await Promise.all(Array.from({ length: 8 }, () => call('up() { kill -9 $$; }')));
+      expect(ends.map(({ failures }) => failures.length)).toEqual(Array.from({ length: 8 }, () => 1));
+    }
+  }, 60_000);
 
   it('control: a slow function that fails just before its limit is not told as a timeout', async () => {
     const { failures } = await call('up() { sleep 0.5; return 3; }', { timeoutMs: 20_000 });
@@ -152,7 +171,9 @@ describe('what is left running', () => {
 
   it('is named when bash was killed, too', async () => {
     const { failures, warnings } = await call('up() { sleep 300 & kill -9 $$; }');
-    expect(failures).toEqual([{ where: 'api up', reason: 'it was killed by SIGKILL (signal 9)' }]);
+    expect(failures).toEqual([
+      { where: 'api up', reason: 'exit code 137: it or its last command was killed by SIGKILL (signal 9)' },
+    ]);
     expect(warnings).toEqual([expect.stringContaining('sleep (')]);
   });
 

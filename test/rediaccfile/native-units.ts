@@ -47,7 +47,7 @@ async function runUnit(
   const cgroup = makeCgroup();
   const join = ['--noprofile', '--norc', '-c', 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"', 'join', cgroup];
   const env = { ...inherited, ...Object.fromEntries(settings.map((text) => splitOnce(text))) };
-  const child = spawn('/bin/bash', [...join, ...program], { env, stdio: 'pipe' });
+  const child = spawn('/bin/bash', [...join, ...program], { env, stdio: 'pipe', detached: true });
   const say = (text: string) => onOutput?.('stderr', Buffer.from(`${text}\n`));
   say(`Running as unit: ${optionOf('--unit=')}`);
   child.stdout.on('data', (chunk: Buffer) => onOutput?.('stdout', chunk));
