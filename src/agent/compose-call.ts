@@ -1,13 +1,17 @@
 // What `renet compose` and `renet wait` find prepared: for the functions of a pass, for a person's shell inside the
 // mount, and for `rdc repo compose`.
 import { composeEnvironment, namesProject } from '../lifecycle/compose-environment.ts';
+import { COMPOSE_FILE_NAMES, COMPOSE_OVERRIDE_NAMES } from '../lifecycle/compose-files.ts';
 import { nameProjects, parseProjects } from '../lifecycle/compose-project.ts';
 import { functionEnvironment } from '../lifecycle/function-call.ts';
 import { findRediaccfiles, type Rediaccfile } from '../lifecycle/rediaccfile.ts';
+import { readServicesFile } from '../lifecycle/services-file.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
-import { COMPOSE_FILE_NAMES, COMPOSE_OVERRIDE_NAMES } from '../network/compose-file.ts';
-import { formatServicesFile, parseServicesFile, type ServicesFile, serviceEnvironment } from '../network/services.ts';
+import { formatServicesFile, type ServicesFile, serviceEnvironment } from '../network/services.ts';
+
+/** Of one file, as for the checks. */
+const MOST_BYTES = 4 * 1024 ** 2;
 
 type Place = Pick<Rediaccfile, 'directory' | 'path'>;
 export type ComposeEnvironments = (place: Pick<Rediaccfile, 'directory'>) => Readonly<Record<string, string>>;
@@ -39,7 +43,7 @@ export async function standaloneEnvironment(
   directory: string,
 ): Promise<Record<string, string>> {
   const { servicesFile, mountPoint } = target.paths;
-  const known = parseServicesFile(servicesFile, await system.readFile(servicesFile));
+  const known = await readServicesFile(system, target);
   const found = await findRediaccfiles(system, mountPoint);
   const file = nameProjects(servicesFile, known, {
     repository: target.name,
@@ -60,7 +64,7 @@ async function environmentAt(
 ): Promise<Record<string, string>> {
   const texts: string[] = [];
   for (const names of [COMPOSE_FILE_NAMES, COMPOSE_OVERRIDE_NAMES]) {
-    const text = await firstText(system, path, names);
+    const text = await firstText(system, paths.mountPoint, path, names);
     if (text !== undefined) texts.push(text);
   }
   return composeEnvironment({
@@ -68,19 +72,25 @@ async function environmentAt(
     services: file.services,
     projects: parseProjects(paths.servicesFile, file),
     directory,
-    named: namesProject(texts, await textOf(system, `${path}/.env`)),
+    named: namesProject(texts, await textOf(system, paths.mountPoint, `${path}/.env`)),
   });
 }
 
-async function firstText(system: System, directory: string, names: readonly string[]): Promise<string | undefined> {
+async function firstText(
+  system: System,
+  mountPoint: string,
+  directory: string,
+  names: readonly string[],
+): Promise<string | undefined> {
   for (const name of names) {
-    const text = await textOf(system, `${directory}/${name}`);
+    const text = await textOf(system, mountPoint, `${directory}/${name}`);
     if (text !== undefined) return text;
   }
   return undefined;
 }
 
-/** No fifo is waited for, and no link is followed out of the volume. */
-async function textOf(system: System, path: string): Promise<string | undefined> {
-  return (await system.stat(path))?.kind === 'file' ? await system.readFile(path) : undefined;
+/** What cannot be read names no project; the checks of the pass tell why (check-services.ts). */
+async function textOf(system: System, mountPoint: string, path: string): Promise<string | undefined> {
+  const read = await system.readInside(mountPoint, path, MOST_BYTES);
+  return 'text' in read ? read.text : undefined;
 }

@@ -1,7 +1,7 @@
 // rdc repo validate: what can be told about a repository from its files, without running anything, and the one change
 // that goes with it, giving back the slots of services that are gone.
 import { checkServices } from '../lifecycle/check-services.ts';
-import { findRediaccfiles, type Rediaccfile } from '../lifecycle/rediaccfile.ts';
+import { findRediaccfiles, nameOf } from '../lifecycle/rediaccfile.ts';
 import { readWithText, saveServicesFile } from '../lifecycle/services-file.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
@@ -9,7 +9,7 @@ import { describeFinding, type Finding } from '../network/finding.ts';
 import { parseServicesFile, pruneServices, type ServicesFile } from '../network/services.ts';
 import { RdcError } from '../protocol/errors.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
-import { checkRediaccfiles } from './check-rediaccfiles.ts';
+import { findFaults } from './check-rediaccfiles.ts';
 import type { Finished, QueryContext, RunContext } from './handlers.ts';
 import { identity } from './repo-volume.ts';
 import { openWorkbench, type Workbench } from './repo-workbench.ts';
@@ -78,11 +78,24 @@ export async function examine(system: System, target: RepoTarget): Promise<Exami
   const files = await orFinding('Rediaccfile', 'rediaccfile', found, () =>
     findRediaccfiles(system, target.paths.mountPoint),
   );
-  for (const file of files ?? []) {
-    await orFinding(nameOf(file), 'bash', found, () => checkRediaccfiles(system, [file]));
+  for (const [file, fault] of await findFaults(system, target.paths.mountPoint, files ?? [])) {
+    found.push(...fault.split('\n').map((message) => bashFinding(nameOf(file), message)));
   }
   const { findings, names } = await checkServices(system, target, files ?? [], slots ?? noSlots);
   return { findings: [...found, ...findings], names, slots: slots ?? noSlots };
+}
+
+/** bash and the checks before it say "FILE:LINE: reason" or "FILE: line LINE: reason". */
+function bashFinding(file: string, message: string): Finding {
+  const rest = message.startsWith(`${file}:`) ? message.slice(file.length + 1).trim() : message;
+  const [, line, reason = rest] = /^(?:line )?(\d+): (.*)$/s.exec(rest) ?? [];
+  return {
+    file,
+    ...(line === undefined ? {} : { line: Number(line) }),
+    rule: 'bash',
+    severity: 'error',
+    message: reason,
+  };
 }
 
 /** undefined: what went wrong with the file is a finding now. Our own faults stay errors. */
@@ -107,8 +120,4 @@ async function orFinding<T>(
 function withoutPlace(message: string, file: string): string {
   const at = message.startsWith('/') ? message.indexOf(`/${file}`) : -1;
   return at < 0 ? message : message.slice(at + file.length + 1).replace(/^(:\d+)?:? /, '');
-}
-
-function nameOf({ directory, file }: Rediaccfile): string {
-  return directory === '' ? file : `${directory}/${file}`;
 }
