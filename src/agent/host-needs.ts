@@ -56,7 +56,7 @@ export const NEEDS: readonly Need[] = [
   {
     id: 'util-linux',
     title: 'util-linux',
-    programs: ['flock', 'findmnt', 'mountpoint', 'fallocate'],
+    programs: ['flock', 'findmnt', 'mountpoint', 'fallocate', 'unshare', 'setpriv'],
     packages: everywhere('util-linux'),
   },
   {

@@ -3,7 +3,7 @@
 // author thinks; stdin is empty; what still runs at the end is ended with the unit.
 import type { Command } from './command.ts';
 import type { Rediaccfile } from './rediaccfile.ts';
-import { functionView } from './sandbox.ts';
+import { FUNCTION_INIT, functionView, viewOfResolvConf } from './sandbox.ts';
 import type { RepoTarget } from './target.ts';
 
 export type FunctionName = 'prep' | 'up' | 'down';
@@ -45,7 +45,7 @@ export function functionCommand(call: FunctionCall): Command {
     ['KillMode', 'control-group'],
     ['TimeoutStopSec', '10'],
     ...(timeoutMs === undefined ? [] : [['RuntimeMaxSec', `${timeoutMs}ms`]]),
-    ...(resolvConf === undefined ? [] : [['BindReadOnlyPaths', `${resolvConf}:/etc/resolv.conf`]]),
+    ...viewOfResolvConf(resolvConf),
     ...functionView(target),
   ];
   return {
@@ -60,6 +60,7 @@ export function functionCommand(call: FunctionCall): Command {
       `--slice=${target.net.slice}`,
       ...properties.map(([key, value]) => `--property=${key}=${value}`),
       ...Object.entries({ ...environment, PATH: FUNCTION_PATH }).map(([key, value]) => `--setenv=${key}=${value}`),
+      ...FUNCTION_INIT,
       '/bin/bash',
       '--noprofile',
       '--norc',

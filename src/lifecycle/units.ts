@@ -83,13 +83,12 @@ export function forgetStep(target: RepoTarget, files: readonly DeclaredFile[]): 
     id: 'units.forget',
     title: 'remove the runtime files',
     already: 'no runtime file is left',
-    isDone: (facts) => facts.presentFiles.length === 0 && !facts.socket,
+    isDone: (facts) => facts.presentFiles.length === 0 && !facts.socketLeft,
     actions: () => [
       ...files.map(({ path }) => remove(path)),
       ...directories.map((path) => remove(path)),
       remove(target.net.dockerSocket),
-      remove(target.net.dockerPidFile),
-      run(command('rm', '--recursive', '--force', '--one-file-system', '--', target.net.dockerExecRoot)),
+      run(command('rm', '--recursive', '--force', '--one-file-system', '--', target.net.runtimeDir)),
       run(command('systemctl', 'stop', target.net.slice)),
     ],
   };
