@@ -8,7 +8,6 @@ import { fileURLToPath } from 'node:url';
 const rdc = fileURLToPath(new URL('../dist/rdc/main.js', import.meta.url));
 const example = fileURLToPath(new URL('../examples/webapp', import.meta.url));
 const MACHINE = ['--context', 'playground', '-m', 'playground'];
-const MIRROR = 'http://10.0.2.15:5000';
 const REPO = 'webapp';
 const began = Date.now();
 
@@ -61,7 +60,7 @@ function api(path, ...options) {
 }
 
 run('ops', 'up');
-run('context', 'setup-machine', 'playground', '--context', 'playground', '--registry-mirror', MIRROR);
+run('context', 'setup-machine', 'playground', '--context', 'playground');
 const { repositories } = ask('repo', 'list', ...MACHINE);
 if (!repositories.some(({ name }) => name === REPO)) run('repo', 'create', REPO, ...MACHINE, '--size', '1G');
 run('repo', 'mount', REPO, ...MACHINE);

@@ -79,7 +79,7 @@ function summarize(record: RepoRecord, facts: RepoFacts, busy: BusyLookup): Repo
     guid: record.guid,
     networkId: record.networkId,
     subnet: subnet(record.networkId),
-    state: stateOf(facts),
+    state: stateOf(facts, record.lastUp?.outcome),
     sizeBytes: facts.image?.sizeBytes ?? 0,
     allocatedBytes: facts.image?.allocatedBytes ?? 0,
     autostart: record.autostart,
@@ -89,12 +89,16 @@ function summarize(record: RepoRecord, facts: RepoFacts, busy: BusyLookup): Repo
 }
 
 /** "broken": something that no command leaves behind, e.g. a daemon that died or an image that is gone. */
-export function stateOf(facts: RepoFacts): RepoSummary['state'] {
+export function stateOf(facts: RepoFacts, lastUp?: string): RepoSummary['state'] {
   if (facts.image === undefined) return 'broken';
   if (isClosed(facts)) return facts.units.docker.active === 'active' ? 'broken' : 'closed';
   if (!facts.mounted || facts.loops.length !== 1) return 'broken';
-  if (facts.units.docker.active === 'active') return facts.needsDown ? 'up' : 'daemon';
+  if (facts.units.docker.active === 'active') return facts.needsDown ? stateAfterUp(lastUp) : 'daemon';
   return facts.needsDown || facts.units.docker.active === 'failed' ? 'broken' : 'mounted';
+}
+
+function stateAfterUp(lastUp: string | undefined): RepoSummary['state'] {
+  return lastUp === 'partial' || lastUp === 'failed' ? lastUp : 'up';
 }
 
 /** statfs(2) of the mounted volume, as df shows it. */

@@ -51,6 +51,7 @@ export async function upRepo(input: UpInput, context: RunContext): Promise<Finis
 
 async function runUpPasses(bench: Workbench, context: RunContext, input: UpInput): Promise<Failure[]> {
   const rediaccfiles = await checkedRediaccfiles(bench, context);
+  if (rediaccfiles.length === 0) warnOfNothing(bench, context);
   await pass('prep', rediaccfiles);
   if (input.prepOnly) return [];
   // prep may have written compose files, and even Rediaccfiles.
@@ -68,6 +69,15 @@ async function runUpPasses(bench: Workbench, context: RunContext, input: UpInput
     }
     return runPass(passRequest(bench, context, { name, files, services: scan.file, timeoutMs: input.timeoutMs }));
   }
+}
+
+/** An upload that was forgotten, or that went one directory too deep, must not look like a success. */
+function warnOfNothing({ record }: Workbench, { report }: RunContext): void {
+  report({
+    kind: 'warning',
+    message: `"${record.name}" has no Rediaccfile, in its root or in a directory of it: nothing was started`,
+    hint: `rdc sync upload -r ${record.name} --local DIR`,
+  });
 }
 
 async function checkedRediaccfiles(bench: Workbench, context: RunContext): Promise<Rediaccfile[]> {

@@ -31,9 +31,13 @@ export async function unmountRepo(
   const bench = await openWorkbench(context, input.repo);
   const facts = await bench.observe();
   if (facts.needsDown && facts.units.docker.active === 'active') {
-    throw new RdcError('VOLUME_IN_USE', `repository "${bench.record.name}" is running`, {
-      hint: `rdc repo down ${bench.record.name} --unmount`,
-    });
+    throw new RdcError(
+      'VOLUME_IN_USE',
+      `the services of "${bench.record.name}" were started and not ended by its down()`,
+      {
+        hint: `rdc repo down ${bench.record.name} --unmount`,
+      },
+    );
   }
   const changed = await close(bench, context);
   return context.dryRun

@@ -1,6 +1,6 @@
 // A command is a value: program.ts makes a parser of it, reference.ts a page. It runs with a context and its parsed
 // input, and says how it ended; nothing here knows commander.
-import type { ErrorCode } from '../protocol/errors.ts';
+import { type ErrorCode, RdcError } from '../protocol/errors.ts';
 import type { CommandContext } from './context.ts';
 
 /** Nothing: done. An error code: the result was shown, but the exit code is not 0. A number: another program's own. */
@@ -66,10 +66,22 @@ export function defineCommand<A extends ArgumentSpecs, O extends OptionSpecs>(
     ...{ name, summary, details, args, options, changes, hidden },
     prepare(raw) {
       const specs = Object.entries<ArgumentSpec<unknown> | OptionSpec<unknown>>({ ...args, ...options });
-      const input = Object.fromEntries(specs.map(([key, spec]) => [key, spec.parse(raw[key])]));
+      const input = Object.fromEntries(specs.map(([key, spec]) => [key, parseNamed(spec, raw[key])]));
       return (context) => run(context, input as Parsed<A> & Parsed<O>);
     },
   };
+}
+
+/** A value that is refused is told with the option that it was given for; those of arguments name themselves. */
+function parseNamed(spec: ArgumentSpec<unknown> | OptionSpec<unknown>, raw: unknown): unknown {
+  try {
+    return spec.parse(raw);
+  } catch (error) {
+    if (!('flags' in spec) || !(error instanceof RdcError) || error.code !== 'INVALID_INPUT') throw error;
+    const where = /--[\w-]+/.exec(spec.flags)?.[0] ?? spec.flags;
+    const given = error.message.includes(JSON.stringify(raw)) ? '' : ` ${JSON.stringify(raw)}`;
+    throw new RdcError('INVALID_INPUT', `${where}${given}: ${error.message}`, { hint: error.hint, cause: error.cause });
+  }
 }
 
 type Parse<T> = (text: string) => T;

@@ -12,7 +12,7 @@ import { type StateFile, stateFile } from './state-file.ts';
 
 export const hostSchema = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.:%-]{0,254}$/, 'not an address or a host name');
 export const userSchema = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,63}$/, 'not a login name');
-const PORT_RULE = 'not a port number';
+const PORT_RULE = 'not a port number (1 to 65535)';
 export const portSchema = z.number(PORT_RULE).int(PORT_RULE).min(1, PORT_RULE).max(65535, PORT_RULE);
 export const mirrorSchema = z.url({ protocol: /^https?$/, error: 'not an http or https address' });
 const keyFileSchema = z.string().refine(isAbsolute, 'not an absolute path');

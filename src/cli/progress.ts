@@ -10,6 +10,8 @@ import { describeTransfer, type TransferEvent } from './transfer-text.ts';
 
 const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 const FRAME_MS = 100;
+/** Of a function that failed, shown where --quiet has kept everything else back. */
+const LAST_WORDS = 10;
 /** Without a changing line, a long step says that it is still at it. */
 const STILL_MS = 15_000;
 /** What docker prints of every layer of an image, many times a second; the log of the run keeps it. */
@@ -45,6 +47,7 @@ class Drawing implements Progress {
   readonly #now: () => number;
   readonly #running = new Map<string, Running>();
   readonly #plan: PlanStep[] = [];
+  readonly #lastWords = new Map<string, string[]>();
   readonly #timer: NodeJS.Timeout;
 
   constructor(io: Io, screen: Screen, now: () => number) {
@@ -72,6 +75,8 @@ class Drawing implements Progress {
       return;
     }
     this.#running.delete(id);
+    if (state === 'failed' && this.#io.quiet) this.#quote(title);
+    this.#lastWords.delete(title);
     const ms = event.ms ?? (startedAt === undefined ? undefined : this.#now() - startedAt);
     if (state !== 'skipped' || this.#io.verbose) this.#line(describeStep({ ...event, ms }, this.#io.paintErr));
     else this.#draw();
@@ -93,9 +98,15 @@ class Drawing implements Progress {
     this.#screen.close();
   }
 
+  #quote(source: string): void {
+    for (const line of this.#lastWords.get(source) ?? []) this.#screen.line(line);
+  }
+
   #output(source: string, text: string): void {
     const { cyan, isColorSupported } = this.#io.paintErr;
     const line = cleanLine(text, isColorSupported);
+    const words = [...(this.#lastWords.get(source) ?? []), `${source} | ${line}`];
+    this.#lastWords.set(source, words.slice(-LAST_WORDS));
     if (this.#io.verbose || !IMAGE_PROGRESS.test(line)) {
       this.#line(`${cyan(`${source} |`)} ${line}`);
       return;

@@ -57,7 +57,7 @@ export async function renderStatus(status: RepoStatus, machine: string, now: num
       ['inside', room],
       ['image', status.image],
       ['mount point', volume.mounted ? status.mountPoint : undefined],
-      ['docker socket', status.state === 'up' || status.state === 'daemon' ? status.dockerSocket : undefined],
+      ['docker socket', ['up', 'partial', 'failed', 'daemon'].includes(status.state) ? status.dockerSocket : undefined],
       ['autostart', status.autostart ? 'on' : undefined],
       [
         'last up',

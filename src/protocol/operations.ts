@@ -47,7 +47,8 @@ export const repoSummarySchema = z.object({
   guid: guidSchema,
   networkId: networkIdSchema,
   subnet: z.string(),
-  state: z.enum(['closed', 'mounted', 'daemon', 'up', 'broken']),
+  /** "partial" and "failed": the daemon runs, and that is how the last `up` ended. */
+  state: z.enum(['closed', 'mounted', 'daemon', 'up', 'partial', 'failed', 'broken']),
   sizeBytes: z.number(),
   /** Bytes the sparse image takes on the datastore. */
   allocatedBytes: z.number(),

@@ -125,7 +125,17 @@ test('run list and logs', async () => {
   await done('repo up shop');
   expect((await done('run list')).stdout).toContain(RUN);
   const { stdout } = await done(`run logs ${RUN}`);
-  expect(stdout).toMatch(/^\d\d:\d\d:\d\d root up \| Starting services...\n\d\d:\d\d:\d\d ✓ repo up 0.4s\n$/);
+  expect(stdout).toMatch(/^\d\d:\d\d:\d\d root up \| Starting services...\n\d\d:\d\d:\d\d ✓ repo up 0.4s\ndone\n$/);
+});
+
+test('-q keeps the last words of a function that failed, and nothing of one that did not', async () => {
+  const { done, rdc, machine } = workstation('m');
+  await done('repo create shop --size 1G');
+  expect((await done('repo up shop -q')).stderr).toBe('');
+  machine.failing = ['root up'];
+  const { stderr, exitCode } = await rdc('repo up shop -q');
+  expect(stderr).toContain('root up | Starting services...');
+  expect(exitCode).toBe(3);
 });
 
 describe('dry run', () => {

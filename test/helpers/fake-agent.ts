@@ -165,6 +165,8 @@ export class FakeMachine {
           throw new RdcError('FAILED', `repository "${name}" is closed`);
         this.#open(repo, input);
         report({ kind: 'output', source: 'root up', stream: 'stdout', text: 'Starting services...' });
+        if (this.failing.includes('root up'))
+          report({ kind: 'step', id: 'up.root', title: 'root up', state: 'failed', detail: 'exit code 1', ms: 100 });
         repo.state = 'up';
         const services = [{ name: 'api', slot: 0, ip: '127.0.11.2', state: 'running', health: 'healthy' }];
         return { name, guid, state: repo.state, changed: true, services, failed: this.#failed() };

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { formatDuration } from '../../protocol/duration.ts';
-import type { ContextName, MachineName } from '../../protocol/ids.ts';
+import type { ContextName, Guid, MachineName } from '../../protocol/ids.ts';
 import { defineCommand, flag, restArguments } from '../command.ts';
 import type { CommandContext } from '../context.ts';
 import type { VmInstance } from '../playground/instance.ts';
@@ -21,9 +21,10 @@ const opsUpCommand = defineCommand({
     const { state, vm } = await opsUp({ ...places(command), report: reporter(command), signal: command.signal });
     await register(command, vm);
     command.io.say(
-      `${state === 'already' ? '= already: ' : ''}machine "${NAME}" is running; next: rdc context setup-machine ${NAME} --context ${NAME}`,
+      `${state === 'already' ? '= already: ' : ''}machine "${NAME}" is running, in the context "${NAME}"; its registry mirror is ${vm.registryMirror}\n` +
+        `next: rdc context setup-machine ${NAME} --context ${NAME}`,
     );
-    command.io.printJson({ state, machine: NAME, port: vm.sshPort });
+    command.io.printJson({ state, context: NAME, machine: NAME, port: vm.sshPort, registryMirror: vm.registryMirror });
     return undefined;
   },
 });
@@ -57,6 +58,7 @@ const opsDownCommand = defineCommand({
       signal: command.signal,
       delete: input.delete,
     });
+    if (ended.deleted) await unregister(command);
     command.io.say(`machine "${NAME}" is off${ended.deleted ? ' and removed' : ''}`);
     command.io.printJson(ended);
     return undefined;
@@ -92,7 +94,9 @@ function places({ env }: CommandContext): { stateDir: string; cacheDir: string }
 
 function reporter({ io }: CommandContext): (step: StepReport) => void {
   return ({ title, state, ms, detail }) => {
-    if (state !== 'start')
+    // Minutes may pass until it is done.
+    if (state === 'start') io.say(`  ${title} …`);
+    else
       io.say(
         `  ${title}${detail === undefined ? '' : ` (${detail})`}${ms === undefined ? '' : ` ${formatDuration(ms)}`}`,
       );
@@ -110,8 +114,24 @@ async function register({ config }: CommandContext, vm: VmInstance): Promise<voi
       port: vm.sshPort,
       datastore: '/mnt/rediacc',
       hostKeys: vm.hostKeys,
+      registryMirrors: [vm.registryMirror],
     };
     file.contexts[NAME as ContextName] = context;
     file.current ??= NAME as ContextName;
+  });
+}
+
+/** The disks are gone, and with them every repository on them; the credentials stay where they are. */
+async function unregister({ config }: CommandContext): Promise<void> {
+  await config.update((file) => {
+    const context = file.contexts[NAME as ContextName];
+    if (context === undefined) return;
+    delete context.machines[NAME as MachineName];
+    for (const [guid, { machine }] of Object.entries(context.repositories)) {
+      if (machine === NAME) delete context.repositories[guid as Guid];
+    }
+    if (Object.keys(context.machines).length > 0) return;
+    delete file.contexts[NAME as ContextName];
+    if (file.current === NAME) delete file.current;
   });
 }

@@ -40,17 +40,24 @@ const ip = defineCommand({
   changes: 'nothing',
   async run(command, { name, service, machine: machineName }) {
     const repo = await repositoryTarget(command, name, machineName);
-    const { services } = await withAgent(command, repo.machine, (client) =>
+    const { services, volume } = await withAgent(command, repo.machine, (client) =>
       onRepository(client, repo, () => call(command, client, 'repo.status', { repo: repo.ref })),
     );
+    if (!volume.mounted) throw closed(repo.name, repo.machine.name);
     const wanted = services.filter((one) => service === undefined || one.name === service);
     if (service !== undefined && wanted.length === 0) throw noService(repo.name, service, services);
     const { io } = command;
     io.printJson({ services: wanted.map((one) => ({ name: one.name, ip: one.ip })) });
+    if (wanted.length === 0) io.say(`no service of "${repo.name}" has an address yet: rdc repo up ${repo.name}`);
     for (const one of wanted) io.print(service === undefined ? `${one.name} ${one.ip}` : one.ip);
     return undefined;
   },
 });
+
+/** Which service has which address is written inside the volume. */
+function closed(repo: string, machine: string): RdcError {
+  return new RdcError('FAILED', `repository "${repo}" is closed`, { hint: `rdc repo mount ${repo} -m ${machine}` });
+}
 
 function noService(repo: string, service: string, services: readonly { name: string }[]): RdcError {
   const names = services.map(({ name }) => name).join(', ');

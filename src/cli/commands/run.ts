@@ -112,6 +112,8 @@ const logs = defineCommand({
       untilInterrupted(signal, client.follow(id, 0, { onEvent })),
     );
     if (result === undefined) throw interrupted();
+    if (result.error !== undefined) io.print(`${result.outcome}: ${result.error.message}`);
+    else io.print(result.outcome);
     io.printJson({ machine: machine.name, ...result, events });
     return undefined;
   },
