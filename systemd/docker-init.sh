@@ -2,7 +2,7 @@
 # Starts the docker daemon of one repository as the first process of namespaces of its own, so that it and its
 # containers, also those with `pid: host`, `ipc: host` or a bind of "/", see no process, no cgroup and no kernel setting
 # of the host or of another repository. What they see of its files is in the unit (TemporaryFileSystem=, BindPaths=).
-#   docker-init start CONFIG | docker-init stop MAIN_PID
+#   docker-init start CONFIG | docker-init reload MAIN_PID | docker-init stop MAIN_PID
 set -eu
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
@@ -39,10 +39,15 @@ case $1 in
     dockerd --config-file "$2" &
     dockerd=$!
     trap 'kill -TERM $dockerd' TERM
+    trap 'kill -HUP $dockerd' HUP
     # The first process of a namespace also collects the orphans in it (pid_namespaces(7)), which bash does while it waits.
     code=0
     while kill -0 $dockerd 2> /dev/null; do wait $dockerd && code=0 || code=$?; done
     exit $code
+    ;;
+  reload)
+    # dockerd reads mirrors and the like anew (dockerd(8), "live reload").
+    exec pkill --signal HUP --parent "$2"
     ;;
   stop)
     # unshare itself takes no part: its one child is the first process of the namespace.

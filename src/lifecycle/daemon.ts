@@ -57,6 +57,7 @@ export function daemonDropIn(target: RepoTarget, settings: DaemonSettings): Unit
         ['Environment', `HOME=${target.paths.home}`],
         ['ExecStart', ''],
         ['ExecStart', execLine(command(DOCKER_INIT, 'start', net.dockerConfig))],
+        ['ExecReload', `${DOCKER_INIT} reload $MAINPID`],
         ['ExecStop', `-${DOCKER_INIT} stop $MAINPID`],
       ],
     ],
