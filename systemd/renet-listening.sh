@@ -1,27 +1,29 @@
 # shellcheck shell=bash
-# Whether a running container without a health check listens, by the sockets of its network namespace as
-# /proc/PID/net/tcp tells them (proc_net_tcp: local address in hexadecimal, host byte order per 32 bits; state 0A: listen).
-# TCP only: a bound UDP socket may as well be a client's. On loopback nobody else reaches it, and docker's own resolver
-# listens on 127.0.0.11.
+# Whether a running container without a health check listens. Its processes cannot be seen from here (function-init.sh), so on
+# a bridge its ports are tried, and in the namespace itself the sockets are read as /proc/net/tcp tells them (proc_net_tcp: local
+# address in hexadecimal, host byte order per 32 bits; state 0A: listen). TCP only: nobody answers a bare UDP packet.
 
-# Sets verdict and why. Needs service, pid, network and ports of the container.
+# Sets verdict and why. Needs service, addresses, network and ports of the container.
 judge_listening() {
-  local sockets where
-  sockets=$(listening_sockets "$pid")
+  local sockets address port
   if [[ $network == host ]]; then
+    sockets=$(listening_sockets)
     judge_in_namespace
     return
   fi
-  for where in $sockets; do
-    case $where in
-      ??????7F:* | 00000000000000000000000001000000:* | 0000000000000000FFFF0000??????7F:*) ;;
-      *)
+  for address in ${addresses//,/ }; do
+    for port in ${ports//,/ }; do
+      if [[ $port == */tcp ]] && accepts "$address" "${port%/tcp}"; then
         verdict=ready
         return
-        ;;
-    esac
+      fi
+    done
   done
-  why='it runs, but no TCP port listens and it has no health check'
+  why='it runs, but has no health check and no TCP port that its image or its "expose:" names takes a connection'
+}
+
+accepts() {
+  timeout 1 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null
 }
 
 # All services of the namespace share its sockets. One on the service's own address is its own; whose one on all addresses
@@ -55,7 +57,7 @@ judge_in_namespace() {
 # ADDRESS:PORT of each, in hexadecimal.
 listening_sockets() {
   local file number local_address remote state rest
-  for file in "/proc/$1/net/tcp" "/proc/$1/net/tcp6"; do
+  for file in /proc/net/tcp /proc/net/tcp6; do
     if [[ ! -r $file ]]; then continue; fi
     while read -r number local_address remote state rest; do
       if [[ $state == 0A ]]; then printf '%s\n' "$local_address"; fi

@@ -84,11 +84,11 @@ find_wait_project() {
 }
 
 # One line per container; no daemon may hold the loop up.
-readonly LOOK='{{.Id}} {{index .Config.Labels "com.docker.compose.service"}} {{.State.Status}} {{.State.ExitCode}} {{.RestartCount}} {{.State.Pid}} {{.HostConfig.NetworkMode}} {{if .State.Health}}{{.State.Health.Status}}{{else}}-{{end}} {{range $port, $_ := .Config.ExposedPorts}}{{$port}},{{end}}'
+readonly LOOK='{{.Id}} {{index .Config.Labels "com.docker.compose.service"}} {{.State.Status}} {{.State.ExitCode}} {{.RestartCount}} -{{range .NetworkSettings.Networks}}{{.IPAddress}},{{end}} {{.HostConfig.NetworkMode}} {{if .State.Health}}{{.State.Health.Status}}{{else}}-{{end}} {{range $port, $_ := .Config.ExposedPorts}}{{$port}},{{end}}'
 
 # Sets waiting, hopeless, and a reason and a container to blame for each.
 look_at_services() {
-  local ids='' found='' id service status code restarts pid network health ports
+  local ids='' found='' id service status code restarts addresses network health ports
   waiting=() hopeless=()
   local -A seen=() bad=()
   for service in "${wanted[@]}"; do reason[$service]='it has no container'; done
@@ -100,8 +100,9 @@ look_at_services() {
   fi
   # One that is gone meanwhile is told on stderr; the others still come.
   if [[ -n $ids ]]; then found=$(timeout 10 docker inspect --type container --format "$LOOK" $ids 2>/dev/null); fi
-  while read -r id service status code restarts pid network health ports; do
+  while read -r id service status code restarts addresses network health ports; do
     if [[ -z $service || -z ${reason[$service]-} ]]; then continue; fi
+    addresses=${addresses#-}
     judge
     seen[$service]=yes
     case $verdict in

@@ -24,7 +24,7 @@ export async function composeCommand(words: readonly string[]): Promise<number> 
     const { COMPOSE_PROJECT_NAME: chosen } = process.env;
     // bash keeps a PWD that leads here over a link; projects go by the path of the mount.
     const env = { ...process.env, ...environment, PWD: process.cwd() };
-    return await runShim(words, chosen === undefined ? env : { ...env, COMPOSE_PROJECT_NAME: chosen });
+    return await runShim(target, words, chosen === undefined ? env : { ...env, COMPOSE_PROJECT_NAME: chosen });
   } catch (error) {
     if (!(error instanceof RdcError)) throw error;
     process.stderr.write(`renet: ${error.message}${error.hint === undefined ? '' : `\n  hint: ${error.hint}`}\n`);
@@ -63,8 +63,10 @@ function placeIn(datastore: string, cwd: string): string[] {
   return cwd.startsWith(top) ? cwd.slice(top.length).split('/') : [];
 }
 
-async function runShim(words: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
-  const child = spawn('/bin/bash', ['--noprofile', '--norc', `${LIB_DIR}/shim/renet`, ...words], {
+/** In the repository's network namespace, where its addresses are its own. */
+async function runShim({ net }: RepoTarget, words: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const shim = ['/bin/bash', '--noprofile', '--norc', `${LIB_DIR}/shim/renet`, ...words];
+  const child = spawn('nsenter', [`--net=${net.namespacePath}`, '--', ...shim], {
     stdio: 'inherit',
     env,
   });

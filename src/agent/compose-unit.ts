@@ -2,7 +2,7 @@
 // As a transient unit (systemd.exec(5)).
 import { randomBytes } from 'node:crypto';
 import { type Command, command } from '../lifecycle/command.ts';
-import { functionView } from '../lifecycle/sandbox.ts';
+import { FUNCTION_INIT, functionView, viewOfResolvConf } from '../lifecycle/sandbox.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
 import { LIB_DIR } from './layout.ts';
 import { SEARCH_PATH } from './run-command.ts';
@@ -33,7 +33,7 @@ export function composeUnit({ target, directory, environment, words, resolvConf 
     // What Ctrl-C is at a terminal: compose then stops what it runs in the foreground.
     ['KillSignal', 'SIGINT'],
     ['TimeoutStopSec', '20'],
-    ...(resolvConf === undefined ? [] : [['BindReadOnlyPaths', `${resolvConf}:/etc/resolv.conf`] as const]),
+    ...viewOfResolvConf(resolvConf),
     ...functionView(target),
   ];
   const run = command(
@@ -49,7 +49,9 @@ export function composeUnit({ target, directory, environment, words, resolvConf 
     ...Object.entries({ ...environment, PATH: `${LIB_DIR}/shim:${SEARCH_PATH}` }).map(
       ([key, value]) => `--setenv=${key}=${value}`,
     ),
-    ...['/bin/bash', '--noprofile', '--norc', '-c', START, 'rediacc', directory, ...words].map(literalWord),
+    ...[...FUNCTION_INIT, '/bin/bash', '--noprofile', '--norc', '-c', START, 'rediacc', directory, ...words].map(
+      literalWord,
+    ),
   );
   return { unit, run };
 }

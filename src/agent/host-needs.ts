@@ -56,7 +56,7 @@ export const NEEDS: readonly Need[] = [
   {
     id: 'util-linux',
     title: 'util-linux',
-    programs: ['flock', 'findmnt', 'mountpoint', 'fallocate'],
+    programs: ['flock', 'findmnt', 'mountpoint', 'fallocate', 'nsenter', 'unshare', 'setpriv'],
     packages: everywhere('util-linux'),
   },
   {
@@ -83,7 +83,7 @@ export const NEEDS: readonly Need[] = [
   {
     id: 'procps',
     title: 'procps',
-    programs: ['sysctl'],
+    programs: ['sysctl', 'pkill'],
     packages: { apt: ['procps'], dnf: ['procps-ng'], zypper: ['procps'] },
   },
 ];

@@ -1,6 +1,8 @@
 // Puts the unit files of this bundle in place. Only what differs is written; administrators' drop-ins are not looked
 // at; no chain is restarted.
 
+import dockerInit from '../../systemd/docker-init.sh';
+import functionInit from '../../systemd/function-init.sh';
 import rootSlice from '../../systemd/rediacc.slice';
 import repoSliceDropIn from '../../systemd/rediacc-.slice.conf';
 import agentService from '../../systemd/rediacc-agent.service';
@@ -46,6 +48,8 @@ const FILES: readonly { path: string; text: string; mode: number }[] = [
     'renet-project.sh': projectShim,
     'renet-wait.sh': waitShim,
   }).map(([name, text]) => ({ path: `${LIB_DIR}/shim/${name}`, text, mode: 0o644 })),
+  { path: `${LIB_DIR}/docker-init`, text: dockerInit, mode: 0o755 },
+  { path: `${LIB_DIR}/function-init`, text: functionInit, mode: 0o755 },
   { path: `${LIB_DIR}/shim/renet`, text: shim, mode: 0o755 },
   { path: `${LIB_DIR}/connect.mjs`, text: connectProgram, mode: 0o644 },
 ];

@@ -44,11 +44,13 @@ export function networkNames(id: NetworkId): NetworkNames {
     namespacePath: `/run/netns/rd${id}`,
     hostLink: `rdh${id}`,
     slice: `rediacc-${id}.slice`,
+    runtimeDir: `${RUNTIME_DIR}/${id}`,
     dockerSocket: `${RUNTIME_DIR}/docker-${id}.sock`,
+    daemonSocket: `${RUNTIME_DIR}/${id}/docker.sock`,
     dockerHost: `unix:///var/run/rediacc/docker-${id}.sock`,
-    dockerExecRoot: `${RUNTIME_DIR}/exec-${id}`,
-    dockerPidFile: `${RUNTIME_DIR}/docker-${id}.pid`,
-    dockerConfig: `${RUNTIME_DIR}/docker-${id}.json`,
+    dockerExecRoot: `${RUNTIME_DIR}/${id}/exec`,
+    dockerPidFile: `${RUNTIME_DIR}/${id}/docker.pid`,
+    dockerConfig: `${RUNTIME_DIR}/${id}/daemon.json`,
   };
 }
 

@@ -65,7 +65,10 @@ export async function openSteps(
       },
     );
   }
-  return [...openVolumeSteps(bench.target, key), ...mountVolumeSteps(bench.target, declareStep(bench.files))];
+  return [
+    ...openVolumeSteps(bench.target, key),
+    ...mountVolumeSteps(bench.target, declareStep(bench.target, bench.files)),
+  ];
 }
 
 async function keyFor(

@@ -1,9 +1,13 @@
 // The repository's own dockerd: its configuration file and the drop-in of rediacc-docker@{guid}. Nothing of the
 // host's docker is read: own config file, own containerd, own sockets, data inside the encrypted volume.
-import { daemonView } from './sandbox.ts';
+import { command } from './command.ts';
+import { daemonView, viewOfResolvConf } from './sandbox.ts';
 import type { RepoTarget } from './target.ts';
 import type { UnitSections } from './unit-text.ts';
 import { execLine } from './unit-text.ts';
+
+/** Installed with the agent: systemd/docker-init.sh. */
+const DOCKER_INIT = '/usr/lib/rediacc/docker-init';
 
 export interface DaemonSettings {
   /** They serve Docker Hub names only. */
@@ -16,12 +20,14 @@ export interface DaemonSettings {
 export function daemonConfig(target: RepoTarget, { registryMirrors }: DaemonSettings): string {
   const { net, paths } = target;
   const config = {
-    hosts: [`unix://${net.dockerSocket}`],
+    hosts: [`unix://${net.daemonSocket}`],
     'data-root': paths.dockerData,
     'exec-root': net.dockerExecRoot,
     pidfile: net.dockerPidFile,
-    'cgroup-parent': net.slice,
-    'exec-opts': ['native.cgroupdriver=systemd'],
+    // Below the daemon's own unit, which is delegated to it (docker-init.sh): the systemd driver would need the system
+    // bus in the view of the daemon, and a container with a bind of "/" could start what it likes on the host.
+    'cgroup-parent': '/containers',
+    'exec-opts': ['native.cgroupdriver=cgroupfs'],
     // Not the docker group: its members on the host would own every repository.
     group: 'root',
     'userland-proxy': false,
@@ -38,7 +44,6 @@ export function daemonConfig(target: RepoTarget, { registryMirrors }: DaemonSett
 
 export function daemonDropIn(target: RepoTarget, settings: DaemonSettings): UnitSections {
   const { net } = target;
-  const start = { file: '/usr/sbin/dockerd', args: ['--config-file', net.dockerConfig] };
   return [
     ['Unit', [['Description', `docker daemon of repository ${target.name}`]]],
     [
@@ -47,13 +52,13 @@ export function daemonDropIn(target: RepoTarget, settings: DaemonSettings): Unit
         ['Slice', net.slice],
         ['NetworkNamespacePath', net.namespacePath],
         ...daemonView(target),
-        ...(settings.resolvConf === undefined
-          ? []
-          : ([['BindReadOnlyPaths', `${settings.resolvConf}:/etc/resolv.conf`]] as const)),
+        ...viewOfResolvConf(settings.resolvConf),
         // HOME inside the volume: registry logins never come from or go to the host's root.
         ['Environment', `HOME=${target.paths.home}`],
         ['ExecStart', ''],
-        ['ExecStart', execLine(start)],
+        ['ExecStart', execLine(command(DOCKER_INIT, 'start', net.dockerConfig))],
+        ['ExecReload', `${DOCKER_INIT} reload $MAINPID`],
+        ['ExecStop', `-${DOCKER_INIT} stop $MAINPID`],
       ],
     ],
   ];

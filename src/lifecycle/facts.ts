@@ -27,7 +27,9 @@ export interface RepoFacts {
   /** Namespace file and host link both exist. */
   namespace: boolean;
   namespaceLeft: boolean;
+  /** The daemon's socket is there, under the name that users know as well. */
   socket: boolean;
+  socketLeft: boolean;
   needsDown: boolean;
   /** Processes in the repository's slice, containers and functions included. */
   sliceBusy: boolean;
@@ -61,6 +63,7 @@ export async function observeRepo(
     netns,
     link,
     socket,
+    socketName,
     flag,
     slice,
     { units, needsReload },
@@ -73,6 +76,7 @@ export async function observeRepo(
     system.readFile('/proc/self/mountinfo'),
     system.stat(net.namespacePath),
     system.stat(`/sys/class/net/${net.hostLink}`),
+    system.stat(net.daemonSocket),
     system.stat(net.dockerSocket),
     system.stat(target.needsDownFlag),
     system.readFile(`/sys/fs/cgroup/rediacc.slice/${net.slice}/cgroup.events`),
@@ -93,7 +97,8 @@ export async function observeRepo(
     ),
     namespace: netns !== undefined && link !== undefined,
     namespaceLeft: netns !== undefined || link !== undefined,
-    socket: socket?.kind === 'socket',
+    socket: socket?.kind === 'socket' && socketName !== undefined,
+    socketLeft: socket !== undefined || socketName !== undefined,
     needsDown: flag !== undefined,
     sliceBusy: slice?.includes('populated 1') ?? false,
     directories: home !== undefined && dockerData !== undefined,

@@ -5,7 +5,7 @@ import { Secret } from '../protocol/secret.ts';
 import type { Command } from './command.ts';
 import { encodeSettings, wrapperCommand } from './function-wrapper.ts';
 import type { Rediaccfile } from './rediaccfile.ts';
-import { functionView } from './sandbox.ts';
+import { FUNCTION_INIT, functionView, viewOfResolvConf } from './sandbox.ts';
 import type { RepoTarget } from './target.ts';
 
 export type FunctionName = 'prep' | 'up' | 'down';
@@ -41,7 +41,7 @@ export function functionCommand(call: FunctionCall): Command {
     ['KillMode', 'control-group'],
     ['TimeoutStopSec', '10'],
     ...(timeoutMs === undefined ? [] : [['RuntimeMaxSec', `${timeoutMs}ms`]]),
-    ...(resolvConf === undefined ? [] : [['BindReadOnlyPaths', `${resolvConf}:/etc/resolv.conf`]]),
+    ...viewOfResolvConf(resolvConf),
     ...functionView(target),
   ];
   return {
@@ -55,6 +55,7 @@ export function functionCommand(call: FunctionCall): Command {
       `--slice=${target.net.slice}`,
       ...properties.map(([key, value]) => `--property=${key}=${value}`),
       ...Object.entries({ ...environment, PATH: FUNCTION_PATH }).map(([key, value]) => `--setenv=${key}=${value}`),
+      ...FUNCTION_INIT,
       ...wrapperCommand({ file: rediaccfile.file, name, mark, directory: rediaccfile.path }).map(literalWord),
     ],
     stdin: new Secret(encodeSettings(settings)),

@@ -55,7 +55,9 @@ function startDockerStep({ units, net }: RepoTarget): Step<RepoFacts> {
   });
   // systemd says "active" when dockerd says READY; the question for its version is answered by the API itself.
   const ping = command('docker', '--host', `unix://${net.dockerSocket}`, 'version', '--format', '{{.Server.Version}}');
-  return { ...start, actions: (facts) => [...start.actions(facts), run(ping)], settleMs: 15_000 };
+  // The unit cannot make it: even a line with "+" sees a /run of its own (systemd 257).
+  const link = command('ln', '--symbolic', '--force', '--no-dereference', net.daemonSocket, net.dockerSocket);
+  return { ...start, actions: (facts) => [run(link), ...start.actions(facts), run(ping)], settleMs: 15_000 };
 }
 
 /** Written before the first function runs, so that a shutdown in the middle of `up` still runs `down`. */

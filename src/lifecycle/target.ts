@@ -21,7 +21,11 @@ export interface NetworkNames {
   namespacePath: string;
   hostLink: string;
   slice: string;
+  /** Everything of the daemon under /run, alone in its directory, so that its view can hold this and nothing else. */
+  runtimeDir: string;
+  /** The name that users know: a link to daemonSocket. */
   dockerSocket: string;
+  daemonSocket: string;
   /** As users see it: /var/run is /run. */
   dockerHost: string;
   dockerExecRoot: string;

@@ -61,7 +61,7 @@ function volumeDropIn({ name, datastore, paths }: RepoTarget): UnitSections {
 }
 
 /** Writes what is missing or differs, then one daemon-reload. */
-export function declareStep(files: readonly DeclaredFile[]): Step<RepoFacts> {
+export function declareStep(target: RepoTarget, files: readonly DeclaredFile[]): Step<RepoFacts> {
   return {
     id: 'units.declare',
     title: 'declare the units',
@@ -70,6 +70,10 @@ export function declareStep(files: readonly DeclaredFile[]): Step<RepoFacts> {
     actions: (facts) => [
       ...files.filter(({ path }) => facts.staleFiles.includes(path)).map(({ path, text }) => write(path, text, 0o644)),
       run(command('systemctl', 'daemon-reload')),
+      // A running daemon takes over changed mirrors without a restart.
+      ...(facts.units.docker.active === 'active' && facts.staleFiles.includes(target.net.dockerConfig)
+        ? [run(command('systemctl', 'reload', target.units.docker))]
+        : []),
     ],
   };
 }
@@ -83,13 +87,12 @@ export function forgetStep(target: RepoTarget, files: readonly DeclaredFile[]): 
     id: 'units.forget',
     title: 'remove the runtime files',
     already: 'no runtime file is left',
-    isDone: (facts) => facts.presentFiles.length === 0 && !facts.socket,
+    isDone: (facts) => facts.presentFiles.length === 0 && !facts.socketLeft,
     actions: () => [
       ...files.map(({ path }) => remove(path)),
       ...directories.map((path) => remove(path)),
       remove(target.net.dockerSocket),
-      remove(target.net.dockerPidFile),
-      run(command('rm', '--recursive', '--force', '--one-file-system', '--', target.net.dockerExecRoot)),
+      run(command('rm', '--recursive', '--force', '--one-file-system', '--', target.net.runtimeDir)),
       run(command('systemctl', 'stop', target.net.slice)),
     ],
   };
