@@ -35,7 +35,21 @@ export const TRIXIE: Record<string, FakePackage> = {
   'btrfs-progs': { version: '6.14', files: ['/usr/sbin/mkfs.btrfs'] },
 };
 
-const PRESENT = ['apt-get', 'apt-cache', 'mount', 'umount', 'losetup', 'flock', 'findmnt', 'mountpoint', 'fallocate'];
+const PRESENT = [
+  'apt-get',
+  'apt-cache',
+  'mount',
+  'umount',
+  'losetup',
+  'flock',
+  'findmnt',
+  'mountpoint',
+  'fallocate',
+  'nsenter',
+  'unshare',
+  'setpriv',
+  'pkill',
+];
 const PRESENT_TOO = ['mkfs.ext4', 'e2fsck', 'resize2fs', 'ip', 'modprobe', 'sysctl', 'sudo', 'visudo'];
 const MODULES = ['dm_crypt', 'xts', 'loop', 'veth', 'bridge', 'nf_tables', 'nft_masq', 'nft_ct', 'overlay', 'btrfs'];
 
