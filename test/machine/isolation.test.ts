@@ -1,0 +1,223 @@
+// Two repositories on one machine, one attacks the other and the host. Every try must fail, and every try must work where
+// what guards against it is taken away: a tool that is missing, or a path that is wrong, fails the test.
+import { cp, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Desk, openDesk } from './desk.ts';
+import { startTestVm, type TestVm } from './vm.ts';
+
+const FIXTURES = fileURLToPath(new URL('../fixtures/isolation', import.meta.url));
+
+interface Repo {
+  guid: string;
+  networkId: number;
+  mountPoint: string;
+  image: string;
+  dockerSocket: string;
+  volume: { mapping: string };
+  services: { name: string; ip: string }[];
+}
+
+let vm: TestVm;
+let desk: Desk;
+let attacker: Repo;
+let victim: Repo;
+/** What the function of the attacker printed while everything guarded. */
+let fromFunction: string;
+
+const status = (name: string) => desk.json<Repo>(`repo status ${name}`);
+const inside = ({ networkId }: Repo, command: string) => vm.root(`ip netns exec rd${networkId} ${command}`);
+const fromContainer = (service: string, words: string) =>
+  vm.root(
+    `docker -H unix://${attacker.dockerSocket} exec attacker-${service}-1 chroot /x bash ${attacker.mountPoint}/${words}`,
+    { timeoutMs: 600_000 },
+  );
+
+/** "NAME blocked" and "NAME REACHED", wherever in the lines. */
+function verdicts(text: string): Record<string, string> {
+  return Object.fromEntries(
+    [...text.matchAll(/([a-z0-9-]+) (REACHED|blocked)$/gm)].map(([, name, verdict]) => [name ?? '', verdict ?? '']),
+  );
+}
+const reached = (text: string) =>
+  Object.entries(verdicts(text)).flatMap(([name, verdict]) => (verdict === 'REACHED' ? [name] : []));
+
+/** Worst case for the guard: routes to what is behind the victim's namespace, and a docker that lets everything in. */
+async function makeTargets(): Promise<Record<string, string>> {
+  const address = victim.services.find(({ name }) => name === 'site')?.ip ?? '';
+  const link = await inside(victim, "ip -4 -o address show rd0 | grep -oP 'inet \\K[0-9.]+'");
+  const hostLink = await vm.root(`ip -4 -o address show rdh${attacker.networkId} | grep -oP 'inet \\K[0-9.]+'`);
+  await vm.root(`ip route add 172.31.77.0/24 via ${link} dev rdh${victim.networkId} onlink`);
+  await inside(victim, 'iptables -I FORWARD -j ACCEPT');
+  await vm.root(`ip netns add outside && ip link add out0 type veth peer name eth0 netns outside &&
+    ip address add 169.254.169.253/30 dev out0 && ip address add 198.51.100.1/24 dev out0 && ip link set out0 up &&
+    ip -n outside address add 169.254.169.254/30 dev eth0 && ip -n outside address add 198.51.100.2/24 dev eth0 &&
+    ip -n outside link set eth0 up && ip -n outside route add default via 198.51.100.1`);
+  await vm.root('systemd-run --quiet --unit=outside ip netns exec outside busybox httpd -f -p 80 -h /usr/share');
+  await vm.root('systemctl start docker');
+  const listener = `socket(my $s, PF_UNIX, SOCK_STREAM, 0); bind($s, pack_sockaddr_un("\\0rdc-isolation")); listen($s, 9); sleep`;
+  await vm.root(['systemd-run', '--quiet', '--unit=abstract', 'perl', '-MSocket', '-e', listener]);
+  const handle = `my $h = pack("Ii", 128, 0) . "\\0" x 128; my $m = pack("i", 0); my $p = $ARGV[0];
+    syscall(303, -100, $p, $h, $m, 0) == 0 or die; print unpack("H*", substr($h, 0, 8 + unpack("I", $h)))`;
+  const { datastore } = JSON.parse(await vm.root('cat /etc/rediacc/machine.json')) as { datastore: string };
+  const keyFile = `${datastore}/.credentials/keys/${victim.guid}.key`;
+  await vm.root(`mkdir -p ${datastore}/.credentials/keys && echo key > ${keyFile}`);
+  const onHost = `net.ipv6.conf.rdh${attacker.networkId}.disable_ipv6`;
+  await vm.root(`sysctl -qw ${onHost}=0`);
+  const hostLink6 = await vm.root(
+    `for i in 1 2 3 4 5 6 7 8 9 10; do ip -6 -o address show rdh${attacker.networkId} | grep -oP 'inet6 \\Kfe80[0-9a-f:]+' && break; sleep 0.5; done`,
+  );
+  await vm.root(`sysctl -qw ${onHost}=1`);
+  await inside(attacker, 'sysctl -qw net.ipv6.conf.rd0.disable_ipv6=0');
+  return {
+    ADDRESS: address,
+    LINK: link,
+    HOST_LINK: hostLink,
+    HOST_LINK6: hostLink6,
+    HOST_ADDRESS: await vm.root("ip -4 -o route get 192.0.2.1 | grep -oP 'src \\K[0-9.]+'"),
+    MOUNT: victim.mountPoint,
+    IMAGE: victim.image,
+    KEYFILE: keyFile,
+    RECORD: `${datastore}/.state/${victim.guid}.json`,
+    MAPPING: victim.volume.mapping,
+    DOCKER_SOCKET: victim.dockerSocket,
+    HOST_DOCKER_ID: await vm.root("docker info --format '{{.ID}}'"),
+    PID: await vm.root("pgrep -of 'httpd -f -p 8000'"),
+    HANDLE: await vm.root(['perl', '-e', handle, victim.image]),
+    SLICE: `/sys/fs/cgroup/rediacc.slice/rediacc-${attacker.networkId}.slice`,
+    OTHER_SLICE: `/sys/fs/cgroup/rediacc.slice/rediacc-${victim.networkId}.slice`,
+  };
+}
+
+beforeAll(async () => {
+  vm = await startTestVm();
+  desk = await openDesk(vm);
+  await desk.done('context create-local home --ssh-key ~/.ssh/id_ed25519');
+  await desk.done(`context add-machine box --ip ${vm.sshHost} --user deploy --port ${vm.sshPort}`);
+  await desk.done(`context setup-machine box --registry-mirror ${vm.registryMirror}`);
+  const files = join(desk.home, 'attacker');
+  await cp(join(FIXTURES, 'attacker'), files, { recursive: true });
+  const attacks = ['attack-files.sh', 'attack-network.sh'];
+  for (const file of attacks) await rm(join(files, file));
+  for (const name of ['victim', 'attacker']) await desk.done(`repo create ${name} --size 150M`);
+  await desk.done('repo mount victim');
+  await desk.done(`sync upload -r victim --local ${join(FIXTURES, 'victim')}`);
+  await desk.done('repo up victim');
+  await desk.done('repo mount attacker');
+  await desk.done(`sync upload -r attacker --local ${files}`);
+  await desk.done('repo up attacker');
+  [victim, attacker] = [await status('victim'), await status('attacker')];
+  const targets = await makeTargets();
+  await writeFile(
+    join(files, 'victim.env'),
+    Object.entries(targets)
+      .map((pair) => `${pair.join("='")}'\n`)
+      .join(''),
+  );
+  for (const file of attacks) await cp(join(FIXTURES, 'attacker', file), join(files, file));
+  await desk.done(`sync upload -r attacker --local ${files}`);
+  const again = await desk.rdc('repo up attacker');
+  fromFunction = again.stderr;
+}, 1_200_000);
+afterAll(async () => {
+  await desk?.destroy();
+  await vm?.destroy();
+});
+
+test('the victim came up by renet compose and renet wait, with labels and addresses', async () => {
+  const labels = await vm.root(
+    `docker -H unix://${victim.dockerSocket} inspect victim-site-1 --format '{{json .Config.Labels}}{{json .HostConfig.ExtraHosts}}'`,
+  );
+  const ip = victim.services.find(({ name }) => name === 'site')?.ip ?? '';
+  expect(labels).toContain(`"rediacc.service_name":"site"`);
+  expect(labels).toContain(`"rediacc.service_ip":"${ip}"`);
+  expect(labels).toContain(`"rediacc.network_id":"${victim.networkId}"`);
+  expect(labels).toMatch(/"bridged:127\.0\.11\.\d+"/);
+});
+
+test('the host reaches the services of both', async () => {
+  const ip = victim.services.find(({ name }) => name === 'site')?.ip;
+  for (const port of [8000, 8002])
+    expect(await vm.root(`curl -sS --fail --max-time 20 http://${ip}:${port}/`)).toContain('the secret of the victim');
+});
+
+describe('files, devices, sockets and processes', () => {
+  test('a function reaches nothing', () => {
+    const tries = verdicts(fromFunction);
+    expect(Object.keys(tries).length).toBeGreaterThan(20);
+    expect(reached(fromFunction)).toEqual([]);
+  });
+
+  test.each(['bridge', 'host'])(
+    'a container with a bind of "/" and more rights (%s) reaches nothing',
+    async (service) => {
+      const text = await fromContainer(service, 'attack-files.sh');
+      expect(Object.keys(verdicts(text)).length).toBeGreaterThan(20);
+      expect(reached(text)).toEqual([]);
+    },
+  );
+
+  test('control: where nothing guards, every try works', async () => {
+    const text = await vm.root(`bash ${attacker.mountPoint}/attack-files.sh`, { timeoutMs: 600_000 });
+    expect(Object.entries(verdicts(text)).filter(([, verdict]) => verdict !== 'REACHED')).toEqual([]);
+    expect(Object.keys(verdicts(text)).length).toBeGreaterThan(20);
+  });
+});
+
+describe('the network', () => {
+  /** Starts to listen for a packet with a source that is nobody's. */
+  const listen = () =>
+    vm.root(`systemctl stop spoofed 2>/dev/null; rm -f /tmp/spoofed; systemd-run --quiet --unit=spoofed --collect \
+      --property=StandardOutput=file:/tmp/spoofed ip netns exec outside busybox nc -u -l -p 9999; for i in 1 2 3 4 5 6 7 8 9 10; do
+      ip netns exec outside ss -lun | grep -q :9999 && exit 0; sleep 0.3; done; exit 1`);
+  const all = async () => ({
+    bridge: await fromContainer('bridge', 'attack-network.sh bridge'),
+    host: await fromContainer('host', 'attack-network.sh host'),
+    function: await vm.root(
+      `nsenter --net=/run/netns/rd${attacker.networkId} bash ${attacker.mountPoint}/attack-network.sh function`,
+    ),
+  });
+
+  test('nothing of another repository or of the host is reached', async () => {
+    await listen();
+    for (const [origin, text] of Object.entries(await all())) {
+      expect(Object.keys(verdicts(text)).length, origin).toBeGreaterThan(4);
+      expect(reached(text), origin).toEqual([]);
+    }
+    expect(await vm.root('cat /tmp/spoofed')).toBe('');
+  });
+
+  test('an address of another repository, taken as one’s own, is answered by its owner all the same', async () => {
+    const ip = victim.services.find(({ name }) => name === 'site')?.ip ?? '';
+    const docker = `docker -H unix://${attacker.dockerSocket} exec`;
+    await vm.root(
+      `${docker} attacker-host-1 sh -c 'mkdir -p /evil && echo stolen > /evil/index.html && ip address add ${ip}/32 dev lo'`,
+    );
+    await vm.root(`${docker} -d attacker-host-1 httpd -f -p ${ip}:8000 -h /evil`);
+    expect(await vm.root(`curl -sS --max-time 20 http://${ip}:8000/`)).toContain('the secret of the victim');
+    // The control: what leads the host to the right one is its route.
+    const link = await inside(attacker, "ip -4 -o address show rd0 | grep -oP 'inet \\K[0-9.]+'");
+    const route = `${ip}/32 via ${link} dev rdh${attacker.networkId} table local`;
+    await vm.root(`ip route add ${route}`);
+    expect(await vm.root(`curl -sS --max-time 20 http://${ip}:8000/`)).toContain('stolen');
+    await vm.root(`ip route del ${route}; ${docker} attacker-host-1 ip address del ${ip}/32 dev lo`);
+  });
+
+  test('control: without the guard every try works', async () => {
+    await vm.root(`nft delete table inet rediacc && sysctl -qw net.ipv6.conf.rdh${attacker.networkId}.disable_ipv6=0`);
+    await listen();
+    // Until its address is seen to be nobody else's, a link does not answer on it (RFC 4862, section 5.4).
+    await vm.root(
+      `for i in $(seq 100); do ip -6 -o address show rdh${attacker.networkId} | grep -v tentative | grep -q fe80 && exit 0; sleep 0.1; done; exit 1`,
+    );
+    for (const [origin, text] of Object.entries(await all())) {
+      expect(
+        Object.entries(verdicts(text)).filter(([, verdict]) => verdict !== 'REACHED'),
+        origin,
+      ).toEqual([]);
+    }
+    expect(await vm.root('cat /tmp/spoofed')).toBe('spoofed');
+    await vm.root(`sysctl -qw net.ipv6.conf.rdh${attacker.networkId}.disable_ipv6=1 && systemctl reload rediacc-guard`);
+  });
+});
