@@ -16,7 +16,17 @@ export default defineConfig({
   define: { __RDC_VERSION__: JSON.stringify('0.1.0'), __CONNECT_PROGRAM__: JSON.stringify('') },
   test: {
     projects: [
-      { extends: true, test: { name: 'fast', include: ['test/**/*.test.ts'], exclude: ['test/machine/**'] } },
+      {
+        extends: true,
+        // Long enough for a machine with other work: a test waits for a state, and the limit only ends one that hangs.
+        test: {
+          name: 'fast',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/machine/**'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
       {
         extends: true,
         // The machine tests share two cores with an emulated VM: one file at a time.
