@@ -83,8 +83,9 @@ find_wait_project() {
   wait_project=$text
 }
 
-# One line per container; no daemon may hold the loop up.
-readonly LOOK='{{.Id}} {{index .Config.Labels "com.docker.compose.service"}} {{.State.Status}} {{.State.ExitCode}} {{.RestartCount}} -{{range .NetworkSettings.Networks}}{{.IPAddress}},{{end}} {{.HostConfig.NetworkMode}} {{if .State.Health}}{{.State.Health.Status}}{{else}}-{{end}} {{range $port, $_ := .Config.ExposedPorts}}{{$port}},{{end}}'
+# One line per container; no daemon may hold the loop up. The fields are those of docker's own structure: at a name that only the JSON has,
+# docker goes over to the JSON, where a key that is absent is an error.
+readonly LOOK='{{.ID}} {{index .Config.Labels "com.docker.compose.service"}} {{.State.Status}} {{.State.ExitCode}} {{.RestartCount}} -{{range .NetworkSettings.Networks}}{{.IPAddress}},{{end}} {{.HostConfig.NetworkMode}} {{if .State.Health}}{{.State.Health.Status}}{{else}}-{{end}} {{range $port, $_ := .Config.ExposedPorts}}{{$port}},{{end}}'
 
 # Sets waiting, hopeless, and a reason and a container to blame for each.
 look_at_services() {
