@@ -169,7 +169,7 @@ describe('the network', () => {
   /** Starts to listen for a packet with a source that is nobody's. */
   const listen = () =>
     vm.root(`systemctl stop spoofed 2>/dev/null; rm -f /tmp/spoofed; systemd-run --quiet --unit=spoofed --collect \
-      --property=StandardOutput=file:/tmp/spoofed ip netns exec outside busybox nc -u -l -p 9999; for i in 1 2 3 4 5 6 7 8 9 10; do
+      --property=StandardOutput=file:/tmp/spoofed ip netns exec outside nc -u -l 9999; for i in 1 2 3 4 5 6 7 8 9 10; do
       ip netns exec outside ss -lun | grep -q :9999 && exit 0; sleep 0.3; done; exit 1`);
   const all = async () => ({
     bridge: await fromContainer('bridge', 'attack-network.sh bridge'),
@@ -196,12 +196,13 @@ describe('the network', () => {
     );
     await vm.root(`${docker} -d attacker-host-1 httpd -f -p ${ip}:8000 -h /evil`);
     expect(await vm.root(`curl -sS --max-time 20 http://${ip}:8000/`)).toContain('the secret of the victim');
-    // The control: what leads the host to the right one is its route.
+    // The control: what leads the host to the right one is its route, and what keeps the other silent is the guard.
     const link = await inside(attacker, "ip -4 -o address show rd0 | grep -oP 'inet \\K[0-9.]+'");
     const route = `${ip}/32 via ${link} dev rdh${attacker.networkId} table local`;
-    await vm.root(`ip route add ${route}`);
+    const source = `inet rediacc sources '{ "rdh${attacker.networkId}" . ${ip} }'`;
+    await vm.root(`ip route add ${route} && nft add element ${source}`);
     expect(await vm.root(`curl -sS --max-time 20 http://${ip}:8000/`)).toContain('stolen');
-    await vm.root(`ip route del ${route}; ${docker} attacker-host-1 ip address del ${ip}/32 dev lo`);
+    await vm.root(`ip route del ${route}; nft delete element ${source}; ${docker} attacker-host-1 ip address del ${ip}/32 dev lo`);
   });
 
   test('control: without the guard every try works', async () => {
