@@ -202,7 +202,9 @@ describe('the network', () => {
     const source = `inet rediacc sources '{ "rdh${attacker.networkId}" . ${ip} }'`;
     await vm.root(`ip route add ${route} && nft add element ${source}`);
     expect(await vm.root(`curl -sS --max-time 20 http://${ip}:8000/`)).toContain('stolen');
-    await vm.root(`ip route del ${route}; nft delete element ${source}; ${docker} attacker-host-1 ip address del ${ip}/32 dev lo`);
+    await vm.root(
+      `ip route del ${route}; nft delete element ${source}; ${docker} attacker-host-1 ip address del ${ip}/32 dev lo`,
+    );
   });
 
   test('control: without the guard every try works', async () => {
