@@ -37,15 +37,18 @@ source "$__rediacc_file"
  *   systemd ends the unit. <(:) is bash's only way to a pipe of its own.
  * - bash lets an asynchronous command ignore SIGINT and SIGQUIT (bash(1), SIGNALS) unless it resets them. Job control
  *   would do so, too, but with it a wait of bash 5.2 now and then loses a child and never returns.
- * - SIGTERM is handled and not ignored: an ignored signal is inherited. systemd counts a main process that SIGTERM
- *   ended as a success (systemd.service(5), SuccessExitStatus=), so a function must not end this one.
+ * - The function has a process group of its own (setsid(1), which does not fork here), so that its `kill 0` is its own
+ *   affair: a signal that comes in the same moment as the end of its child can leave bash waiting for ever.
+ * - It is the first process of its PID namespace (sandbox.ts), so without a trap no signal from inside does anything to it, and
+ *   from outside only SIGKILL does (pid_namespaces(7)). A trap would let bash 5.2, now and then, wait for ever.
  * - wait(1p) is asked again as long as there is a process: a signal that is handled ends it early.
+ * - With it everything in the namespace is killed at once, also what passes the output on: so it ends what is left itself, as
+ *   systemd would (SIGTERM, ten seconds, SIGKILL), and goes last.
  * - cgroup.procs names no zombies; what is just ending gets half a second, asked 25 times.
  */
 const OUTER = `mark=$4 settings=()
 while IFS= read -r -d '' setting; do settings+=("$setting"); done
 exec {talk}>&2 </dev/null 2>/dev/null
-trap : TERM INT HUP
 exec {both}<> <(:)
 exec {out_from}<"/dev/fd/$both" {out}>"/dev/fd/$both" {both}>&-
 exec {both}<> <(:)
@@ -57,7 +60,7 @@ cat_err=$!
 exec {out_from}<&- {err_from}<&- {talk}>&- >/dev/null
 ( trap - INT QUIT
   ((\${#settings[@]} == 0)) || export -- "\${settings[@]}"
-  exec /bin/bash --noprofile --norc -c "$1" rediacc "\${@:2}" >&"$out" 2>&"$err" {out}>&- {err}>&- ) &
+  exec setsid /bin/bash --noprofile --norc -c "$1" rediacc "\${@:2}" >&"$out" 2>&"$err" {out}>&- {err}>&- ) &
 pid=$!
 wait "$pid"
 while [[ -e /proc/$pid ]]; do wait "$pid"; done
@@ -90,8 +93,18 @@ if ((\${#left[@]} > 0)); then
 fi
 for one in "\${left[@]}"; do printf '%s left %s\\n' "$mark" "$one" >&"$err"; done
 printf '%s ended\\n' "$mark" >&"$err"
+for one in "\${left[@]}"; do kill -TERM "\${one%% *}"; done
+for ((turn = 0; turn < 100 && \${#left[@]} > 0; turn++)); do
+  read -r -t 0.1 -u "$own"
+  look
+done
+for ((turn = 0; turn < 100 && \${#left[@]} > 0; turn++)); do
+  for one in "\${left[@]}"; do kill -KILL "\${one%% *}"; done
+  read -r -t 0.02 -u "$own"
+  look
+done
 exec {out}>&- {err}>&-
-if ((\${#left[@]} == 0)); then wait "$cat_out" "$cat_err"; fi
+wait "$cat_out" "$cat_err"
 exit "$code"`;
 
 export interface WrappedCall {

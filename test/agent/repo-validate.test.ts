@@ -6,11 +6,12 @@ import { FakeSystem } from '../helpers/fake-system.ts';
 
 const repository = (badBash: string[] = []) =>
   new FakeSystem()
-    .program('bash', ({ command }) =>
-      badBash.some((directory) => command.cwd === `${mount}/${directory}`)
-        ? { exitCode: 2, stderr: './Rediaccfile: line 3: syntax error\n' }
-        : '',
-    )
+    .program('bash', ({ args }) => {
+      const file = args.at(-1) ?? '';
+      return badBash.some((directory) => file === `./${directory}/Rediaccfile`)
+        ? { exitCode: 2, stderr: `${file}: line 3: syntax error\n` }
+        : '';
+    })
     .file(`${mount}/a/Rediaccfile`)
     .file(`${mount}/b/Rediaccfile`)
     .file(`${mount}/a/compose.yml`, 'services: [\n')

@@ -43,7 +43,9 @@ async function runUnit(
   const options = command.args.filter((word) => word.startsWith('--') && word.includes('='));
   const optionOf = (start: string) => options.find((word) => word.startsWith(start))?.slice(start.length);
   const settings = options.filter((word) => word.startsWith('--setenv=')).map((word) => word.slice('--setenv='.length));
-  const program = command.args.slice(command.args.indexOf('/bin/bash')).map(expandWord);
+  // In a PID namespace, as the unit has it, but with the files of this machine.
+  const namespace = ['unshare', '--pid', '--mount-proc', '--fork', '--kill-child', '--'];
+  const program = [...namespace, ...command.args.slice(command.args.indexOf('/bin/bash')).map(expandWord)];
   const cgroup = makeCgroup();
   const join = ['--noprofile', '--norc', '-c', 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"', 'join', cgroup];
   const env = { ...inherited, ...Object.fromEntries(settings.map((text) => splitOnce(text))) };
