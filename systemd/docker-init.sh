@@ -36,22 +36,19 @@ case $1 in
     mount -t tmpfs -o nosuid,nodev,size=64m,mode=1777 tmpfs /dev/shm
     # Compose files that bind the docker socket get the repository's own.
     ln -s "${2%/*}/docker.sock" /run/docker.sock
-    dockerd --config-file "$2" &
-    dockerd=$!
-    trap 'kill -TERM $dockerd' TERM
-    trap 'kill -HUP $dockerd' HUP
     # The first process of a namespace also collects the orphans in it (pid_namespaces(7)), which bash does while it waits.
-    code=0
-    while kill -0 $dockerd 2> /dev/null; do wait $dockerd && code=0 || code=$?; done
-    exit $code
+    # It handles no signal, so none can come between: dockerd is told by itself, from outside.
+    dockerd --config-file "$2" &
+    wait $!
     ;;
-  reload)
-    # dockerd reads mirrors and the like anew (dockerd(8), "live reload").
-    exec pkill --signal HUP --parent "$2"
-    ;;
-  stop)
-    # unshare itself takes no part: its one child is the first process of the namespace.
-    pkill --signal TERM --parent "$2" || exit 0
+  reload | stop)
+    # The unit's main process is unshare, its one child the first process of the namespace, and dockerd a child of that.
+    first=$(pgrep --parent "$2") || exit 0
+    if [ "$1" = reload ]; then
+      # dockerd reads mirrors and the like anew (dockerd(8), "live reload").
+      exec pkill --signal HUP --exact --parent "$first" dockerd
+    fi
+    pkill --signal TERM --exact --parent "$first" dockerd || exit 0
     exec tail --follow --sleep-interval=0.2 --pid="$2" /dev/null
     ;;
 esac

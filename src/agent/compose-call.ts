@@ -1,17 +1,16 @@
 // What `renet compose` and `renet wait` find prepared: for the functions of a pass, for a person's shell inside the
 // mount, and for `rdc repo compose`.
+
+import { MAX_BYTES } from '../lifecycle/compose-documents.ts';
 import { composeEnvironment, namesProject } from '../lifecycle/compose-environment.ts';
 import { COMPOSE_FILE_NAMES, COMPOSE_OVERRIDE_NAMES } from '../lifecycle/compose-files.ts';
 import { nameProjects, parseProjects } from '../lifecycle/compose-project.ts';
 import { functionEnvironment } from '../lifecycle/function-call.ts';
 import { findRediaccfiles, type Rediaccfile } from '../lifecycle/rediaccfile.ts';
-import { readServicesFile } from '../lifecycle/services-file.ts';
+import { readServicesFile, saveServicesFile } from '../lifecycle/services-file.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
 import { formatServicesFile, type ServicesFile, serviceEnvironment } from '../network/services.ts';
-
-/** Of one file, as for the checks. */
-const MOST_BYTES = 4 * 1024 ** 2;
 
 type Place = Pick<Rediaccfile, 'directory' | 'path'>;
 export type ComposeEnvironments = (place: Pick<Rediaccfile, 'directory'>) => Readonly<Record<string, string>>;
@@ -27,9 +26,7 @@ export async function prepareCompose(system: System, { target, ...pass }: Compos
   const path = target.paths.servicesFile;
   const places = { repository: target.name, directories: pass.rediaccfiles.map(({ directory }) => directory) };
   const file = nameProjects(path, pass.services, places);
-  if (formatServicesFile(file) !== formatServicesFile(pass.services)) {
-    await system.writeFile(path, formatServicesFile(file), 0o644);
-  }
+  await saveServicesFile(system, target, file, formatServicesFile(pass.services));
   const environments = new Map<string, Record<string, string>>();
   for (const place of pass.rediaccfiles)
     environments.set(place.directory, await environmentAt(system, target, file, place));
@@ -91,6 +88,6 @@ async function firstText(
 
 /** What cannot be read names no project; the checks of the pass tell why (check-services.ts). */
 async function textOf(system: System, mountPoint: string, path: string): Promise<string | undefined> {
-  const read = await system.readInside(mountPoint, path, MOST_BYTES);
+  const read = await system.readInside(mountPoint, path, MAX_BYTES);
   return 'text' in read ? read.text : undefined;
 }

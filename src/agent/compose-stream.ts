@@ -10,41 +10,24 @@ import type { ComposeStream } from '../protocol/hello.ts';
 import { asStderr, StreamFramer, StreamUnframer } from '../protocol/stream-frames.ts';
 import { standaloneEnvironment } from './compose-call.ts';
 import { composeUnit } from './compose-unit.ts';
-import { acquireLock } from './lock.ts';
+import { heldOpen, type Serve } from './held-open.ts';
 import { openWorkbench, type Workbench } from './repo-workbench.ts';
 import { findPlace } from './rsync-place.ts';
 import type { TransferDeps } from './rsync-stream.ts';
 import { SEARCH_PATH } from './run-command.ts';
-import { presenceKey } from './run-subjects.ts';
 
 /** Our own failure, where compose's exit code is passed on. */
 const OWN_FAILURE = 125;
 
 type Call = ReturnType<typeof composeUnit>;
 
-/** Refuses what can be refused; the answer moves the bytes and frees the repository at the end. It never rejects. */
-export async function openCompose(
-  stream: ComposeStream,
-  deps: TransferDeps,
-): Promise<(socket: Duplex) => Promise<void>> {
+/** Refuses what can be refused; the answer moves the bytes and frees the repository at the end. */
+export async function openCompose(stream: ComposeStream, deps: TransferDeps): Promise<Serve> {
   const bench = await openWorkbench(deps, stream.repo);
-  const { guid, name } = bench.record;
-  const lock = await acquireLock({
-    directory: deps.lockDir,
-    key: presenceKey(guid),
-    subject: JSON.stringify(name),
-    owner: { operation: 'repo compose', actor: deps.actor },
-    // Beside others; never while the volume is being closed.
-    shared: true,
-    waitMs: 0,
-  });
-  try {
+  return heldOpen(bench, 'repo compose', deps, async () => {
     const call = await prepare(bench, stream, deps);
-    return (socket) => serveCompose(socket, call, deps).finally(() => lock.release());
-  } catch (error) {
-    await lock.release();
-    throw error;
-  }
+    return (socket) => serveCompose(socket, call, deps);
+  });
 }
 
 async function prepare(

@@ -2,8 +2,9 @@
 // As a transient unit (systemd.exec(5)).
 import { randomBytes } from 'node:crypto';
 import { type Command, command } from '../lifecycle/command.ts';
-import { FUNCTION_INIT, functionView, viewOfResolvConf } from '../lifecycle/sandbox.ts';
+import { FUNCTION_INIT, functionView, type ResolvConf, viewOfResolvConf } from '../lifecycle/sandbox.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
+import { literalWord } from '../lifecycle/unit-text.ts';
 import { LIB_DIR } from './layout.ts';
 import { SEARCH_PATH } from './run-command.ts';
 
@@ -16,7 +17,7 @@ export interface ComposeCall {
   directory: string;
   environment: Readonly<Record<string, string>>;
   words: readonly string[];
-  resolvConf: string | undefined;
+  resolvConf: ResolvConf | undefined;
 }
 
 export function composeUnit({ target, directory, environment, words, resolvConf }: ComposeCall): {
@@ -54,9 +55,4 @@ export function composeUnit({ target, directory, environment, words, resolvConf 
     ),
   );
   return { unit, run };
-}
-
-/** systemd replaces ${NAME} and $$ in the words of a command (systemd.service(5)), also of a transient unit. */
-function literalWord(word: string): string {
-  return word.replaceAll('$', '$$$$');
 }

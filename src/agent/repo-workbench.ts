@@ -16,6 +16,7 @@ import { RUNTIME_UNIT_DIR, repoTarget } from './layout.ts';
 import { type MachineRecord, requireMachine } from './machine-record.ts';
 import type { RepoRecord, RepoStore } from './repo-store.ts';
 import { createRepoStore } from './repo-store.ts';
+import { observeResolvConf } from './resolv-conf.ts';
 
 export interface Workbench {
   machine: MachineRecord;
@@ -41,7 +42,7 @@ export async function workbenchOf(
   record: RepoRecord,
 ): Promise<Workbench> {
   const target = repoTarget(machine.datastore, record);
-  const settings = { registryMirrors: machine.registryMirrors, resolvConf: await upstreamResolvConf(system) };
+  const settings = { registryMirrors: machine.registryMirrors, resolvConf: await observeResolvConf(system) };
   const files = declaredFiles(target, settings, RUNTIME_UNIT_DIR);
   return { machine, store, record, target, settings, files, observe: () => observeRepo(system, target, files) };
 }
@@ -58,14 +59,4 @@ export async function carryOut(
   }
   const run: PlanRun<RepoFacts> = { system: context.system, report: context.report, observe: bench.observe };
   return converge(steps, run);
-}
-
-/** A stub resolver on the host's loopback cannot be reached from a namespace; systemd-resolved keeps the real servers in a file beside (systemd-resolved.service(8)). */
-async function upstreamResolvConf(system: System): Promise<string | undefined> {
-  const text = (await system.readFile('/etc/resolv.conf')) ?? '';
-  const servers = [...text.matchAll(/^\s*nameserver\s+(\S+)/gm)].map((match) => match[1] ?? '');
-  if (servers.length === 0 || servers.some((server) => !server.startsWith('127.') && server !== '::1'))
-    return undefined;
-  const upstream = '/run/systemd/resolve/resolv.conf';
-  return (await system.stat(upstream)) === undefined ? undefined : upstream;
 }

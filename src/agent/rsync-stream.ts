@@ -8,50 +8,34 @@ import type { System } from '../lifecycle/system.ts';
 import { RdcError, toWireError } from '../protocol/errors.ts';
 import type { RsyncStream } from '../protocol/hello.ts';
 import { type StreamEnd, StreamFramer } from '../protocol/stream-frames.ts';
-import { acquireLock } from './lock.ts';
+import { type HoldDeps, heldOpen, type Serve } from './held-open.ts';
 import { keepTail } from './output-tail.ts';
 import { openWorkbench, type Workbench } from './repo-workbench.ts';
 import { parseRsyncArgv, type RsyncServer } from './rsync-argv.ts';
 import { findPlace } from './rsync-place.ts';
 import { type RsyncPlace, sandboxedRsync, type TransferUnit } from './rsync-sandbox.ts';
 import { SEARCH_PATH } from './run-command.ts';
-import { presenceKey } from './run-subjects.ts';
 import { giveToDirectoryOwners } from './uploaded-owners.ts';
 
-export interface TransferDeps {
-  actor: string;
+export interface TransferDeps extends HoldDeps {
   system: System;
-  lockDir: string;
   log(message: string): void;
 }
 
 /** Milliseconds that rsync has to end by itself when its client is gone. */
 const FAREWELL_MS = 15_000;
 
-/** Refuses what can be refused; the answer moves the bytes and frees the repository at the end. It never rejects. */
-export async function openRsync(stream: RsyncStream, deps: TransferDeps): Promise<(socket: Duplex) => Promise<void>> {
+/** Refuses what can be refused; the answer moves the bytes and frees the repository at the end. */
+export async function openRsync(stream: RsyncStream, deps: TransferDeps): Promise<Serve> {
   const server = parseRsyncArgv(stream.argv);
   const bench = await openWorkbench(deps, stream.repo);
-  const { guid, name } = bench.record;
-  const lock = await acquireLock({
-    directory: deps.lockDir,
-    key: presenceKey(guid),
-    subject: JSON.stringify(name),
-    owner: { operation: 'file transfer', actor: deps.actor },
-    // With other transfers; never while the volume is being closed.
-    shared: true,
-    waitMs: 0,
-  });
-  try {
+  return heldOpen(bench, 'file transfer', deps, async () => {
     await requireOpen(bench);
     await requireRsync(deps.system);
     const { mountPoint } = bench.target.paths;
     const place = { target: bench.target, ...(await findPlace(mountPoint, stream.directory, server.sender)) };
-    return (socket) => transfer(socket, place, server, deps).finally(() => lock.release());
-  } catch (error) {
-    await lock.release();
-    throw error;
-  }
+    return (socket) => transfer(socket, place, server, deps);
+  });
 }
 
 async function requireOpen({ record, observe }: Workbench): Promise<void> {

@@ -8,7 +8,7 @@ import type { ComposeSource } from './compose-source.ts';
 import type { InsideRead } from './system.ts';
 
 /** The largest compose files people have are some tens of KiB. */
-const MAX_BYTES = 1024 ** 2;
+export const MAX_BYTES = 1024 ** 2;
 /** Of one repository. */
 const MAX_READS = 1000;
 const MAX_DOCUMENTS = 100;

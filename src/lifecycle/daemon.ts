@@ -1,7 +1,7 @@
 // The repository's own dockerd: its configuration file and the drop-in of rediacc-docker@{guid}. Nothing of the
 // host's docker is read: own config file, own containerd, own sockets, data inside the encrypted volume.
 import { command } from './command.ts';
-import { daemonView, viewOfResolvConf } from './sandbox.ts';
+import { daemonView, type ResolvConf, viewOfResolvConf } from './sandbox.ts';
 import type { RepoTarget } from './target.ts';
 import type { UnitSections } from './unit-text.ts';
 import { execLine } from './unit-text.ts';
@@ -12,8 +12,8 @@ const DOCKER_INIT = '/usr/lib/rediacc/docker-init';
 export interface DaemonSettings {
   /** They serve Docker Hub names only. */
   registryMirrors: readonly string[];
-  /** The host's resolv.conf names a loopback stub, unreachable from the namespace: this file is seen instead. */
-  resolvConf: string | undefined;
+  /** undefined: the host's own /etc/resolv.conf does. */
+  resolvConf: ResolvConf | undefined;
 }
 
 /** dockerd's daemon.json (docs.docker.com/reference/cli/dockerd): what it rejects on the command line as well stays out. */

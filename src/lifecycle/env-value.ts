@@ -62,6 +62,7 @@ export function substitute(text: string, lookup: Lookup, depth = 0): Substituted
 function braced(inside: string, lookup: Lookup, depth: number): Substituted {
   const [, name, operator = '', word = ''] = /^([a-z_][a-z0-9_]*)(?:(:?[-?+])(.*))?$/is.exec(inside) ?? [];
   if (name === undefined)
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: compose's own words
     return { fault: "has a ${…} that is none of compose's: ${NAME}, ${NAME:-…}, ${NAME:?…}, ${NAME:+…}" };
   const found = lookup(name);
   const isSet = found !== undefined && (found !== '' || !operator.startsWith(':'));

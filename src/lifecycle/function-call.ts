@@ -5,8 +5,9 @@ import { Secret } from '../protocol/secret.ts';
 import type { Command } from './command.ts';
 import { encodeSettings, wrapperCommand } from './function-wrapper.ts';
 import type { Rediaccfile } from './rediaccfile.ts';
-import { FUNCTION_INIT, functionView, viewOfResolvConf } from './sandbox.ts';
+import { FUNCTION_INIT, functionView, type ResolvConf, viewOfResolvConf } from './sandbox.ts';
 import type { RepoTarget } from './target.ts';
+import { literalWord } from './unit-text.ts';
 
 export type FunctionName = 'prep' | 'up' | 'down';
 
@@ -25,7 +26,7 @@ export interface FunctionCall {
   /** Begins the wrapper's own lines on stderr. */
   mark: string;
   timeoutMs: number | undefined;
-  resolvConf: string | undefined;
+  resolvConf: ResolvConf | undefined;
 }
 
 export function functionUnit(call: Pick<FunctionCall, 'target' | 'callId'>): string {
@@ -64,11 +65,6 @@ export function functionCommand(call: FunctionCall): Command {
     // The unit's own limit ends it; this one only guards against a systemd-run that never returns.
     timeoutMs: timeoutMs === undefined ? Number.POSITIVE_INFINITY : timeoutMs + 30_000,
   };
-}
-
-/** systemd replaces ${NAME} and $$ in the words of a command (systemd.service(5)), also of a transient unit. */
-function literalWord(word: string): string {
-  return word.replaceAll('$', '$$$$');
 }
 
 /** What every function finds in its environment (SPEC section 6); the names are a contract with Rediaccfile authors. */

@@ -10,6 +10,7 @@ import { createLineSplitter } from './line-splitter.ts';
 import { exitCodeOf } from './luks.ts';
 import type { Rediaccfile } from './rediaccfile.ts';
 import { labelOf } from './rediaccfile.ts';
+import type { ResolvConf } from './sandbox.ts';
 import type { OutputSink, System } from './system.ts';
 import type { RepoTarget } from './target.ts';
 
@@ -31,7 +32,7 @@ export interface PassRequest {
   /** Random, so that no output can be taken for the wrapper's own words. */
   mark: string;
   timeoutMs: number | undefined;
-  resolvConf: string | undefined;
+  resolvConf: ResolvConf | undefined;
 }
 
 export interface Failure {

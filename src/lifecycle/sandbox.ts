@@ -79,7 +79,14 @@ export const FUNCTION_INIT = [
   '/usr/lib/rediacc/function-init',
 ] as const;
 
-/** /run is hidden: a resolv.conf that lies there is seen all the same, and in the place of a loopback stub its upstream. */
-export function viewOfResolvConf(upstream: string | undefined): Property[] {
-  return upstream === undefined ? [] : [['BindReadOnlyPaths', `${upstream}:/etc/resolv.conf`]];
+/** Which servers a repository asks for names, where the host's own file would not do. Both are absolute paths. */
+export interface ResolvConf {
+  /** What is read. */
+  source: string;
+  /** Where /etc/resolv.conf leads to, without links: /run is hidden, so a file that lies there is put back. */
+  place: string;
+}
+
+export function viewOfResolvConf(resolvConf: ResolvConf | undefined): Property[] {
+  return resolvConf === undefined ? [] : [['BindReadOnlyPaths', `${resolvConf.source}:${resolvConf.place}`]];
 }

@@ -24,3 +24,8 @@ export function quoteExecWord(word: string): string {
   const literal = word.replaceAll('%', '%%').replaceAll('$', '$$$$');
   return /^[\w@%+=:,./$-]+$/.test(literal) ? literal : `"${literal.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
 }
+
+/** For systemd-run: it replaces ${NAME} and $$ in the words of a transient unit as well, and leaves "%" alone. */
+export function literalWord(word: string): string {
+  return word.replaceAll('$', '$$$$');
+}

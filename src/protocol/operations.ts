@@ -2,6 +2,15 @@
 // the request with `input`; the reply is parsed with `output`. Handlers in the agent are a mapped type over this
 // registry, so a missing handler does not compile.
 import * as z from 'zod';
+import {
+  checkSchema,
+  findingSchema,
+  outcomeSchema,
+  repoStatusSchema,
+  repoSummarySchema,
+  runSummarySchema,
+  serviceSchema,
+} from './answers.ts';
 import { planStepSchema } from './events.ts';
 import { absolutePathSchema, guidSchema, networkIdSchema, repoNameSchema, repoRefSchema, runIdSchema } from './ids.ts';
 import { secretSchema } from './secret.ts';
@@ -33,69 +42,6 @@ const maybeCredential = { credential: secretSchema.optional() };
 /** How the key is derived: SPEC section 4. "random" means 256 random bits made by us. */
 const kdf = z.enum(['random', 'passphrase']);
 
-export const serviceSchema = z.object({
-  name: z.string(),
-  slot: z.number().int(),
-  ip: z.string(),
-  /** Container state by docker, e.g. "running"; "absent" where there is no container. */
-  state: z.string(),
-  health: z.string().optional(),
-});
-
-export const repoSummarySchema = z.object({
-  name: repoNameSchema,
-  guid: guidSchema,
-  networkId: networkIdSchema,
-  subnet: z.string(),
-  /** "partial" and "failed": the daemon runs, and that is how the last `up` ended. */
-  state: z.enum(['closed', 'mounted', 'daemon', 'up', 'partial', 'failed', 'broken']),
-  sizeBytes: z.number(),
-  /** Bytes the sparse image takes on the datastore. */
-  allocatedBytes: z.number(),
-  autostart: z.boolean(),
-  parent: guidSchema.optional(),
-  /** The run that is changing it now. */
-  busy: z.object({ run: runIdSchema, operation: z.string(), actor: z.string(), since: z.number() }).optional(),
-});
-
-export const repoStatusSchema = repoSummarySchema.extend({
-  mountPoint: z.string(),
-  image: z.string(),
-  dockerSocket: z.string(),
-  volume: z.object({
-    mapping: z.string().optional(),
-    loopDevice: z.string().optional(),
-    mounted: z.boolean(),
-    usedBytes: z.number().optional(),
-    freeBytes: z.number().optional(),
-    freeInodes: z.number().optional(),
-  }),
-  units: z.record(z.string(), z.string()),
-  services: z.array(serviceSchema),
-  /** How the last `up` ended, if there was one. */
-  lastUp: z.object({ run: runIdSchema, outcome: z.string(), at: z.number() }).optional(),
-});
-
-export const checkSchema = z.object({
-  id: z.string(),
-  title: z.string(),
-  status: z.enum(['ok', 'missing', 'failed', 'warning']),
-  /** What was seen, e.g. "6.12.107". */
-  found: z.string(),
-  /** What setup will do about it, or what a person must do. */
-  fix: z.string().optional(),
-});
-
-export const findingSchema = z.object({
-  /** Relative to the root of the repository. */
-  file: z.string(),
-  line: z.number().int().optional(),
-  /** Stable id such as "port-conflict". */
-  rule: z.string(),
-  severity: z.enum(['error', 'warning', 'note']),
-  message: z.string(),
-});
-
 const doneRepo = z.object({
   name: repoNameSchema,
   guid: guidSchema,
@@ -106,19 +52,6 @@ const upOutput = doneRepo.extend({
   services: z.array(serviceSchema),
   /** Functions that failed without stopping the run, e.g. "backend up": the run is partial. */
   failed: z.array(z.object({ where: z.string(), reason: z.string() })),
-});
-
-export const outcomeSchema = z.enum(['running', 'done', 'partial', 'failed', 'cancelled', 'interrupted', 'planned']);
-
-export const runSummarySchema = z.object({
-  run: runIdSchema,
-  operation: z.string(),
-  repo: z.string().optional(),
-  actor: z.string(),
-  startedAt: z.number(),
-  endedAt: z.number().optional(),
-  outcome: outcomeSchema,
-  message: z.string().optional(),
 });
 
 export const OPERATIONS = {

@@ -15,7 +15,7 @@ describe('recorded outputs', () => {
   Candidate: 26.1.5+dfsg1-9+b9
   Version table:
      26.1.5+dfsg1-9+b9 500
-        500 http://deb.debian.org/debian trixie/main amd64 Packages
+        500 http://mirror.example/debian trixie/main amd64 Packages
 docker-compose-plugin:
   Installed: (none)
   Candidate: (none)

@@ -20,7 +20,7 @@ export async function remainsOf(vm: TestVm, { guid, networkId }: Subject): Promi
     show rule nft list ruleset | grep -w rdh${networkId}
     show set nft list set inet rediacc sources | grep -w rdh${networkId}
     show process grep -l rediacc-${networkId}.slice /proc/[0-9]*/cgroup
-    show socket ls /run/rediacc | grep docker-${networkId}
+    show socket ls /run/rediacc | grep -w -e docker-${networkId}.sock -e ^${networkId}
     show unit systemctl list-units --plain --no-legend --all 'rediacc-*' | grep -e ${guid} -e rediacc-${networkId} -e docker-${networkId} | grep -v not-found
     show drop-in ls /run/systemd/system | grep ${guid}
     true`;

@@ -1,0 +1,30 @@
+// Which name servers a repository asks: the host's, unless these are reached in a way that a namespace does not have.
+import { command } from '../lifecycle/command.ts';
+import type { ResolvConf } from '../lifecycle/sandbox.ts';
+import type { System } from '../lifecycle/system.ts';
+
+const FILE = '/etc/resolv.conf';
+/** Where systemd-resolved keeps the real servers, beside its stub (systemd-resolved.service(8)). */
+const UPSTREAM = '/run/systemd/resolve/resolv.conf';
+
+/** undefined: what a repository sees of /etc is enough. */
+export async function observeResolvConf(system: System): Promise<ResolvConf | undefined> {
+  const place = await placeOf(system);
+  const text = (await system.readFile(place)) ?? '';
+  if (isStub(text) && (await system.stat(UPSTREAM)) !== undefined) return { source: UPSTREAM, place };
+  // NetworkManager, resolvconf and others keep the file below /run, which a repository does not see.
+  const isHidden = place.startsWith('/run/') && (await system.stat(place)) !== undefined;
+  return isHidden ? { source: place, place } : undefined;
+}
+
+async function placeOf(system: System): Promise<string> {
+  if ((await system.stat(FILE))?.kind !== 'symlink') return FILE;
+  const { stdout } = await system.run(command('readlink', '--canonicalize-missing', FILE));
+  return stdout.trim();
+}
+
+/** Every server is on loopback, which is the host's own. */
+function isStub(text: string): boolean {
+  const servers = [...text.matchAll(/^\s*nameserver\s+(\S+)/gm)].map((match) => match[1] ?? '');
+  return servers.length > 0 && servers.every((server) => server.startsWith('127.') || server === '::1');
+}

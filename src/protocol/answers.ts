@@ -1,0 +1,80 @@
+// What the agent's answers are made of: services, repositories, checks, findings, runs. Which operation answers with which
+// of them is in operations.ts.
+import * as z from 'zod';
+import { guidSchema, networkIdSchema, repoNameSchema, runIdSchema } from './ids.ts';
+
+export const serviceSchema = z.object({
+  name: z.string(),
+  slot: z.number().int(),
+  ip: z.string(),
+  /** Container state by docker, e.g. "running"; "absent" where there is no container. */
+  state: z.string(),
+  health: z.string().optional(),
+});
+
+export const repoSummarySchema = z.object({
+  name: repoNameSchema,
+  guid: guidSchema,
+  networkId: networkIdSchema,
+  subnet: z.string(),
+  /** "partial" and "failed": the daemon runs, and that is how the last `up` ended. */
+  state: z.enum(['closed', 'mounted', 'daemon', 'up', 'partial', 'failed', 'broken']),
+  sizeBytes: z.number(),
+  /** Bytes the sparse image takes on the datastore. */
+  allocatedBytes: z.number(),
+  autostart: z.boolean(),
+  parent: guidSchema.optional(),
+  /** The run that is changing it now. */
+  busy: z.object({ run: runIdSchema, operation: z.string(), actor: z.string(), since: z.number() }).optional(),
+});
+
+export const repoStatusSchema = repoSummarySchema.extend({
+  mountPoint: z.string(),
+  image: z.string(),
+  dockerSocket: z.string(),
+  volume: z.object({
+    mapping: z.string().optional(),
+    loopDevice: z.string().optional(),
+    mounted: z.boolean(),
+    usedBytes: z.number().optional(),
+    freeBytes: z.number().optional(),
+    freeInodes: z.number().optional(),
+  }),
+  units: z.record(z.string(), z.string()),
+  services: z.array(serviceSchema),
+  /** How the last `up` ended, if there was one. */
+  lastUp: z.object({ run: runIdSchema, outcome: z.string(), at: z.number() }).optional(),
+});
+
+export const checkSchema = z.object({
+  id: z.string(),
+  title: z.string(),
+  status: z.enum(['ok', 'missing', 'failed', 'warning']),
+  /** What was seen, e.g. "6.12.107". */
+  found: z.string(),
+  /** What setup will do about it, or what a person must do. */
+  fix: z.string().optional(),
+});
+
+export const findingSchema = z.object({
+  /** Relative to the root of the repository. */
+  file: z.string(),
+  line: z.number().int().optional(),
+  /** Stable id such as "port-conflict". */
+  rule: z.string(),
+  severity: z.enum(['error', 'warning', 'note']),
+  message: z.string(),
+});
+
+export const outcomeSchema = z.enum(['running', 'done', 'partial', 'failed', 'cancelled', 'interrupted', 'planned']);
+
+export const runSummarySchema = z.object({
+  run: runIdSchema,
+  operation: z.string(),
+  repo: z.string().optional(),
+  actor: z.string(),
+  startedAt: z.number(),
+  endedAt: z.number().optional(),
+  outcome: outcomeSchema,
+  message: z.string().optional(),
+});
