@@ -33,6 +33,7 @@ export default defineConfig({
         test: {
           name: 'machine',
           include: ['test/machine/**/*.test.ts'],
+          globalSetup: ['test/machine/run-directory.ts'],
           fileParallelism: false,
           testTimeout: 600_000,
           hookTimeout: 900_000,

@@ -4,8 +4,9 @@ import { cp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Desk, openDesk } from './desk.ts';
-import { startTestVm, type TestVm } from './vm.ts';
+import type { Desk } from './desk.ts';
+import { startSetUp } from './set-up.ts';
+import type { TestVm } from './vm.ts';
 
 const FIXTURES = fileURLToPath(new URL('../fixtures/isolation', import.meta.url));
 
@@ -91,11 +92,7 @@ async function makeTargets(): Promise<Record<string, string>> {
 }
 
 beforeAll(async () => {
-  vm = await startTestVm();
-  desk = await openDesk(vm);
-  await desk.done('context create-local home --ssh-key ~/.ssh/id_ed25519');
-  await desk.done(`context add-machine box --ip ${vm.sshHost} --user deploy --port ${vm.sshPort}`);
-  await desk.done(`context setup-machine box --registry-mirror ${vm.registryMirror}`);
+  ({ vm, desk } = await startSetUp());
   const files = join(desk.home, 'attacker');
   await cp(join(FIXTURES, 'attacker'), files, { recursive: true });
   const attacks = ['attack-files.sh', 'attack-network.sh'];

@@ -6,17 +6,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { exec } from '../../src/cli/playground/exec.ts';
 import { type Desk, openDesk } from './desk.ts';
 import { remainsOf } from './remains.ts';
-import { startTestVm, type TestVm } from './vm.ts';
+import { startSetUp } from './set-up.ts';
+import type { TestVm } from './vm.ts';
 
 let vm: TestVm;
 let desk: Desk;
 
 beforeAll(async () => {
-  vm = await startTestVm();
-  desk = await openDesk(vm);
-  await desk.done('context create-local home --ssh-key ~/.ssh/id_ed25519');
-  await desk.done(`context add-machine box --ip ${vm.sshHost} --user deploy --port ${vm.sshPort}`);
-  await desk.done(`context setup-machine box --registry-mirror ${vm.registryMirror}`);
+  ({ vm, desk } = await startSetUp());
   await desk.done('repo create shop --size 150M');
 });
 afterAll(async () => {
@@ -143,16 +140,20 @@ describe('an image that is not what it was', () => {
     await desk.done('repo mount hurt');
     await desk.done('repo unmount hurt');
   });
+});
 
-  test('full: an upload says so, and the repository is still in order', async () => {
-    await exec(['mkdir', '-p', join(desk.home, 'big')]);
-    await exec(['dd', 'if=/dev/urandom', `of=${join(desk.home, 'big/file')}`, 'bs=1M', 'count=180']);
-    await desk.done('repo mount shop');
-    await refused(`sync upload -r shop --local ${desk.home}/big`, 13, '"shop"');
-    await desk.done('repo unmount shop');
-    await desk.done('repo mount shop');
-    await desk.done('repo unmount shop');
-  });
+test('full: an upload says so, and the repository is still in order', async () => {
+  await exec(['mkdir', '-p', join(desk.home, 'big')]);
+  await exec(['dd', 'if=/dev/urandom', `of=${join(desk.home, 'big/file')}`, 'bs=1M', 'count=100']);
+  await writeFile(join(desk.home, 'big/small'), 'x'.repeat(100_000));
+  await desk.done('repo create tight --size 100M');
+  await desk.done('repo mount tight');
+  await refused(`sync upload -r tight --local ${desk.home}/big`, 13, '"tight"');
+  // Nothing fits any more, be it as small as can be.
+  await refused(`sync upload -r tight --local ${desk.home}/big`, 13, '"tight"');
+  await desk.done('repo unmount tight');
+  await desk.done('repo mount tight');
+  await desk.done('repo delete tight --yes');
 });
 
 describe('a credential', () => {
@@ -239,9 +240,11 @@ describe('a credential', () => {
 });
 
 describe('interrupted', () => {
+  /** What carries a GUID: images, records, header backups. */
+  const ENTRIES = 'ls /mnt/rediacc/repositories /mnt/rediacc/.state | grep -cE "^[0-9a-f]{8}-"';
   let entries: string;
   beforeAll(async () => {
-    entries = await vm.root('ls /mnt/rediacc/repositories /mnt/rediacc/.state | grep -c .');
+    entries = await vm.root(ENTRIES);
   });
 
   test.each(['make the image', 'open the encrypted volume'])(
@@ -254,7 +257,7 @@ describe('interrupted', () => {
       await desk.done('repo create cut --size 100M --wait');
       await desk.done('repo mount cut');
       await desk.done('repo delete cut --yes');
-      expect(await vm.root('ls /mnt/rediacc/repositories /mnt/rediacc/.state | grep -c .')).toBe(entries);
+      expect(await vm.root(ENTRIES)).toBe(entries);
     },
   );
 

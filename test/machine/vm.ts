@@ -1,13 +1,13 @@
 // A throw-away virtual machine for a test: own directory, own port, own disks, gone at the end whatever happened.
 // Machines share few cores, so by default one at a time on the whole workstation (a lock that dies with its holder).
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { kernelTrouble, readConsole } from '../../src/cli/playground/console.ts';
 import { type ExecResult, exec, lastLines } from '../../src/cli/playground/exec.ts';
 import { type FileLock, lockFile } from '../../src/cli/playground/file-lock.ts';
 import { playgroundCache } from '../../src/cli/playground/image-cache.ts';
-import type { VmInstance } from '../../src/cli/playground/instance.ts';
+import { VM_FILES, type VmInstance } from '../../src/cli/playground/instance.ts';
 import { opsUp, PLAYGROUND } from '../../src/cli/playground/ops.ts';
 import type { DiskCache } from '../../src/cli/playground/qemu-args.ts';
 import type { Flavour } from '../../src/cli/playground/recipe.ts';
@@ -21,6 +21,8 @@ export interface VmOptions {
   memoryMiB?: number;
   /** unsafe (default) is fastest; power-cut tests want writeback. */
   diskCache?: DiskCache;
+  /** Directory of a machine that is off: the new one is that machine, its disks copied on write. It must outlive it. */
+  origin?: string;
   /** Start without waiting for other machines to end. */
   shareCpu?: boolean;
   report?: (step: StepReport) => void;
@@ -63,6 +65,7 @@ export async function startTestVm(options: VmOptions = {}): Promise<TestVm> {
   const wanted = { ...(flavour ? { flavour } : {}), ...(cpus ? { cpus } : {}), ...(memoryMiB ? { memoryMiB } : {}) };
   const start = async () => (await opsUp({ ...wanted, diskCache, stateDir, cacheDir, report })).vm;
   try {
+    if (options.origin !== undefined) await copyMachine(options.origin, join(stateDir, PLAYGROUND));
     return testVm(await start(), { stateDir, start, lock });
   } catch (error) {
     await discard(join(stateDir, PLAYGROUND), stateDir, lock);
@@ -80,6 +83,16 @@ export async function withVm<T>(options: VmOptions, work: (vm: TestVm) => Promis
     throw error;
   } finally {
     await vm.destroy();
+  }
+}
+
+async function copyMachine(origin: string, dir: string): Promise<void> {
+  const { root, data, console, qmp, pid } = VM_FILES;
+  const disks = [root, data];
+  const skipped = [...disks, console, qmp, pid].map((file) => join(origin, file));
+  await cp(origin, dir, { recursive: true, filter: (source) => !skipped.includes(source) });
+  for (const file of disks) {
+    await exec(['qemu-img', 'create', '-q', '-f', 'qcow2', '-b', join(origin, file), '-F', 'qcow2', join(dir, file)]);
   }
 }
 

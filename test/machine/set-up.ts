@@ -1,0 +1,47 @@
+// A machine that is set up, and a workstation that knows it as "box": what a test of repositories starts from. The setup
+// itself is done once per run of the tests, by the product; every machine then starts on the disks that it left.
+import { access, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { inject } from 'vitest';
+import { type Desk, openDesk } from './desk.ts';
+import { startTestVm, type TestVm, type VmOptions } from './vm.ts';
+
+export interface SetUp {
+  vm: TestVm;
+  desk: Desk;
+}
+
+/** The caller must `destroy()` both. */
+export async function startSetUp(options: Omit<VmOptions, 'flavour' | 'origin'> = {}): Promise<SetUp> {
+  const vm = await startTestVm({ ...options, origin: await setUpOnce() });
+  return { vm, desk: await knowing(vm) };
+}
+
+/** The directory of the machine, which is off. */
+async function setUpOnce(): Promise<string> {
+  const directory = join(inject('runDirectory'), 'set-up');
+  const isThere = await access(directory).then(
+    () => true,
+    () => false,
+  );
+  if (isThere) return directory;
+  const vm = await startTestVm();
+  try {
+    const desk = await knowing(vm);
+    await desk.done(`context setup-machine box --registry-mirror ${vm.registryMirror}`);
+    await desk.destroy();
+    const { clean } = await vm.stop();
+    if (!clean) throw new Error(`the machine did not end by itself\n${await vm.consoleTail()}`);
+    await rename(vm.dir, directory);
+  } finally {
+    await vm.destroy();
+  }
+  return directory;
+}
+
+async function knowing(vm: TestVm): Promise<Desk> {
+  const desk = await openDesk(vm);
+  await desk.done('context create-local home --ssh-key ~/.ssh/id_ed25519');
+  await desk.done(`context add-machine box --ip ${vm.sshHost} --user deploy --port ${vm.sshPort}`);
+  return desk;
+}
