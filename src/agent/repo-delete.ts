@@ -30,8 +30,8 @@ function removeStep({ paths }: RepoTarget): Step<RepoFacts> {
   return {
     id: 'image.remove',
     title: 'remove keys, image and header backup',
-    already: 'the image is gone',
-    isDone: (facts) => facts.image === undefined,
+    already: 'nothing of it is left',
+    isDone: (facts) => facts.image === undefined && !facts.keyMaterial,
     actions: () => [
       remove(paths.keyFile),
       remove(paths.headerBackup),

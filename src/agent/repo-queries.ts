@@ -7,7 +7,7 @@ import { serviceAddress, subnet } from '../network/address.ts';
 import type { InputOf, OutputOf, RepoStatus, RepoSummary, Service } from '../protocol/operations.ts';
 import { listServices } from './containers.ts';
 import type { QueryContext } from './handlers.ts';
-import { readMachine } from './machine-record.ts';
+import { readMachine, requireMachine } from './machine-record.ts';
 import { createRepoStore, type RepoRecord } from './repo-store.ts';
 import { openWorkbench, type Workbench, workbenchOf } from './repo-workbench.ts';
 
@@ -15,8 +15,8 @@ import { openWorkbench, type Workbench, workbenchOf } from './repo-workbench.ts'
 export type BusyLookup = (guid: string) => RepoSummary['busy'] | undefined;
 
 export async function listRepos({ system }: QueryContext, busy: BusyLookup): Promise<RepoSummary[]> {
-  const machine = await readMachine(system);
-  if (machine === undefined) return [];
+  if ((await readMachine(system)) === undefined) return [];
+  const machine = await requireMachine(system);
   const store = createRepoStore(system, machine.datastore);
   const ready = (await store.list()).filter((record) => record.state === 'ready');
   return Promise.all(

@@ -17,6 +17,8 @@ export interface UnitState {
 
 export interface RepoFacts {
   image: { sizeBytes: number; allocatedBytes: number; mode: number } | undefined;
+  /** A key file or a header backup lies beside the image. */
+  keyMaterial: boolean;
   /** Loop devices whose backing file is the image. More than one is a danger to the data. */
   loops: LoopDevice[];
   /** Mappings on those loop devices. More than one likewise. */
@@ -69,6 +71,8 @@ export async function observeRepo(
     { units, needsReload },
     home,
     dockerData,
+    keyFile,
+    headerBackup,
     contents,
   ] = await Promise.all([
     system.stat(paths.image),
@@ -83,6 +87,8 @@ export async function observeRepo(
     observeUnits(system, target),
     system.stat(paths.home),
     system.stat(paths.dockerData),
+    system.stat(paths.keyFile),
+    system.stat(paths.headerBackup),
     Promise.all(files.map(async ({ path, text }) => ({ path, expected: text, found: await system.readFile(path) }))),
   ]);
   const volume = volumeDevices(devices, target);
@@ -91,6 +97,7 @@ export async function observeRepo(
       image?.kind === 'file'
         ? { sizeBytes: image.sizeBytes, allocatedBytes: image.allocatedBytes, mode: image.mode }
         : undefined,
+    keyMaterial: keyFile !== undefined || headerBackup !== undefined,
     ...volume,
     mounted: parseMountinfo(mountinfo ?? '').some(
       (mount) => mount.mountPoint === paths.mountPoint && mount.device === volume.mapping?.deviceNumber,

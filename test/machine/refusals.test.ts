@@ -123,7 +123,6 @@ describe('an image that is not what it was', () => {
     ({ image, guid } = await desk.json<{ image: string; guid: string }>('repo status hurt'));
     await vm.root(`cp --sparse=always '${image}' /root/saved`);
   });
-  afterAll(() => desk.done('repo delete hurt --yes'));
 
   test.each([
     ['cut short', (path: string) => `truncate -s 1M '${path}'`],
@@ -139,6 +138,14 @@ describe('an image that is not what it was', () => {
   test('put back, it opens', async () => {
     await desk.done('repo mount hurt');
     await desk.done('repo unmount hurt');
+  });
+
+  test('gone for good: a delete takes what lay beside it', async () => {
+    const search = `find /mnt/rediacc -name '*${guid}*'`;
+    await vm.root(`rm '${image}' /root/saved`);
+    expect(await vm.root(search)).toContain('luks-header');
+    await desk.done('repo delete hurt --yes');
+    expect(await vm.root(search)).toBe('');
   });
 });
 
