@@ -1,6 +1,7 @@
 // File transfer: rsync's server side inside one mounted repository, its stdin and stdout joined to the client's.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { statfs } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { command } from '../lifecycle/command.ts';
@@ -21,6 +22,9 @@ export interface TransferDeps extends HoldDeps {
   system: System;
   log(message: string): void;
 }
+
+/** Bytes: with less than this even a directory may not find room. */
+const SMALLEST_ROOM = 64 * 1024;
 
 /** Milliseconds that rsync has to end by itself when its client is gone. */
 const FAREWELL_MS = 15_000;
@@ -59,7 +63,8 @@ async function transfer(socket: Duplex, place: RsyncPlace, server: RsyncServer, 
     if (!server.sender && !server.dryRun) {
       await giveToDirectoryOwners({ mountPoint: target.paths.mountPoint, existing, missing, since });
     }
-    framer.finish(transferEnd(end, target.name));
+    const hasNoRoom = end.exitCode !== 0 && !server.sender && (await isFull(target.paths.mountPoint));
+    framer.finish(transferEnd(end, target.name, hasNoRoom));
   } catch (error) {
     const wire = toWireError(error);
     deps.log(`file transfer of ${target.guid}: ${wire.message}`);
@@ -113,10 +118,16 @@ async function carry(
   }
 }
 
+/** rsync does not always say why it could not write. */
+async function isFull(mountPoint: string): Promise<boolean> {
+  const { bfree, bsize, ffree } = await statfs(mountPoint);
+  return ffree === 0 || bfree * bsize < SMALLEST_ROOM;
+}
+
 /** What rsync tells its client by itself needs no second word; the rest does. Codes: EXIT VALUES of rsync(1). */
-function transferEnd({ exitCode, said }: TransferEnd, name: string): StreamEnd {
+function transferEnd({ exitCode, said }: TransferEnd, name: string, hasNoRoom: boolean): StreamEnd {
   if (exitCode === 0) return { exitCode };
-  if (/No space left on device|Disk quota exceeded/.test(said)) {
+  if (hasNoRoom || /No space left on device|Disk quota exceeded/.test(said)) {
     const full = new RdcError('NO_SPACE', `repository "${name}" is full`, {
       hint: `rdc repo status ${name}`,
       cause: said,
