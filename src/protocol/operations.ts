@@ -54,6 +54,28 @@ const upOutput = doneRepo.extend({
   failed: z.array(z.object({ where: z.string(), reason: z.string() })),
 });
 
+/** Of up-all and down-all: how many repositories at the same time. */
+const concurrency = z.number().int().min(1).max(64).default(1);
+/** Milliseconds to wait for each busy repository. */
+const waitMs = z.number().int().min(0).default(0);
+const timeoutMs = z.number().int().positive().optional();
+const allOutput = z.object({
+  repositories: z.array(
+    z.object({
+      name: repoNameSchema,
+      guid: guidSchema,
+      result: z.enum(['done', 'already', 'partial', 'failed', 'skipped']),
+      /** Why it is not done. */
+      reason: z.string().optional(),
+      /** Its own run: `rdc run logs` has the whole story. */
+      run: runIdSchema.optional(),
+      /** How many services it has; of up-all only. */
+      services: z.number().int().optional(),
+      ms: z.number(),
+    }),
+  ),
+});
+
 export const OPERATIONS = {
   'machine.preflight': operation({
     summary: 'check whether the machine can hold repositories',
@@ -138,15 +160,36 @@ export const OPERATIONS = {
       mount: z.boolean().default(true),
       prepOnly: z.boolean().default(false),
       /** Per Rediaccfile function, milliseconds; absent: no limit. */
-      timeoutMs: z.number().int().positive().optional(),
+      timeoutMs,
     }),
     output: upOutput,
     changes: true,
   }),
   'repo.down': operation({
     summary: 'repo down',
-    input: oneRepo.extend({ unmount: z.boolean().default(false), timeoutMs: z.number().int().positive().optional() }),
+    input: oneRepo.extend({ unmount: z.boolean().default(false), timeoutMs }),
     output: upOutput.omit({ services: true }),
+    changes: true,
+  }),
+  'repo.up-all': operation({
+    summary: 'repo up-all',
+    input: z.object({
+      /** By GUID: those that the workstation knows. */
+      credentials: z.record(guidSchema, secretSchema).default({}),
+      includeForks: z.boolean().default(false),
+      /** Open the volumes, start nothing. */
+      mountOnly: z.boolean().default(false),
+      concurrency,
+      waitMs,
+      timeoutMs,
+    }),
+    output: allOutput,
+    changes: true,
+  }),
+  'repo.down-all': operation({
+    summary: 'repo down-all',
+    input: z.object({ unmount: z.boolean().default(false), concurrency, waitMs, timeoutMs }),
+    output: allOutput,
     changes: true,
   }),
   'repo.delete': operation({

@@ -1,5 +1,7 @@
 // A model of one machine with the agent's contract on top: it keeps repositories and what opens them, and answers as the
 // agent would. Tests look at its state and at what a person sees, never at how often something was called.
+import type { Finished, RunContext } from '../../src/agent/handlers.ts';
+import { createAllHandlers } from '../../src/agent/repo-all.ts';
 import type { AgentClient, Follower, TypedRunResult } from '../../src/cli/agent-client.ts';
 import { RdcError, toWireError } from '../../src/protocol/errors.ts';
 import type { RunEvent } from '../../src/protocol/events.ts';
@@ -114,7 +116,7 @@ export class FakeMachine {
     follower: Follower,
   ): Promise<RunResult> {
     await this.before(operation, input);
-    if (operation !== 'machine.setup' && operation !== 'repo.create') this.find(input.repo);
+    if (input.repo !== undefined) this.find(input.repo);
     const run = `0123456789ab-${String(this.#nextRun++).padStart(8, '0')}` as RunId;
     follower.onStarted?.(run);
     const events: RunEvent[] = [];
@@ -135,9 +137,12 @@ export class FakeMachine {
     { dryRun, report }: { dryRun: boolean; report(event: RunEvent): void },
   ): Promise<RunResult> {
     const title = OPERATIONS[operation].summary;
-    if (dryRun) {
+    if (dryRun && !operation.endsWith('-all')) {
       report({ kind: 'plan', steps: [{ id: 'x', title, expect: 'change', actions: ['do it'] }] });
       return { run, outcome: 'planned', warnings: [] };
+    }
+    if (operation === 'repo.up-all' || operation === 'repo.down-all') {
+      return this.#all(run, operation, input, { dryRun, report });
     }
     report({ kind: 'step', id: 'x', title, state: 'start' });
     try {
@@ -151,7 +156,50 @@ export class FakeMachine {
     }
   }
 
-  #work(operation: RunOperation, input: Input, report: (event: RunEvent) => void) {
+  /** The agent's own handler, over this machine's runs. */
+  async #all(
+    run: RunId,
+    operation: 'repo.up-all' | 'repo.down-all',
+    input: Input,
+    { dryRun, report }: { dryRun: boolean; report(event: RunEvent): void },
+  ): Promise<RunResult> {
+    const results = new Map<RunId, Promise<RunResult>>();
+    const handlers = createAllHandlers({
+      listRepos: async () =>
+        this.repos.map((repo) => OPERATIONS['repo.list'].output.shape.repositories.element.parse(summary(repo))),
+      hasKeyFile: async () => false,
+      runs: {
+        start: ({ operation: part, input: partInput }) =>
+          new Promise((resolve, reject) => {
+            const result: Promise<RunResult> = this.start(
+              part,
+              revealForWire(partInput) as Input,
+              {},
+              {
+                onStarted: (id) => {
+                  // Once `result` is there.
+                  queueMicrotask(() => resolve(results.set(id, result) && id));
+                },
+              },
+            );
+            result.catch(reject);
+          }),
+        follow: async (id) => (await results.get(id)) as RunResult,
+        cancel: async () => false,
+      },
+    });
+    const parsed = OPERATIONS[operation].input.parse(input);
+    const handler = handlers[operation] as (input: unknown, context: RunContext) => Promise<Finished<unknown>>;
+    const context = { run, dryRun, report, actor: 'anna@desk', signal: new AbortController().signal };
+    const finished = await handler(parsed, context as unknown as RunContext);
+    return { run, warnings: [], ...finished };
+  }
+
+  #work(
+    operation: Exclude<RunOperation, 'repo.up-all' | 'repo.down-all'>,
+    input: Input,
+    report: (event: RunEvent) => void,
+  ) {
     if (operation === 'machine.setup') {
       this.settings = input;
       this.setUp = true;

@@ -20,6 +20,7 @@ export const GROUPS: readonly CommandGroup[] = [
       (await import('./repo-create.ts')).repoCreate,
       ...(await import('./repo-volume.ts')).VOLUME_COMMANDS,
       ...(await import('./repo-services.ts')).SERVICES_COMMANDS,
+      ...(await import('./repo-all.ts')).ALL_COMMANDS,
       (await import('./repo-compose.ts')).repoCompose,
       ...(await import('./repo-look.ts')).LOOK_COMMANDS,
       (await import('./repo-validate.ts')).repoValidate,
