@@ -52,6 +52,20 @@ export function luksOpen(device: string, mapping: string, key: Secret): Command 
   return { file: 'cryptsetup', args, stdin: key, timeoutMs: 300_000 };
 }
 
+/**
+ * Waits until no other such command runs on the machine: each may take 1 GiB of memory (cryptsetup(8), --pbkdf-memory), and
+ * several at once would take it from what runs.
+ */
+export function oneAtATime(lockFile: string, { file, args, ...rest }: Command): Command {
+  return { ...rest, file: 'flock', args: [lockFile, file, ...args], timeoutMs: 1_800_000 };
+}
+
+/** Whether the slot's key derivation takes memory on purpose (argon2). `metadata` is what luksMetadata prints. */
+export function isMemoryHard(metadata: string, slot: number): boolean {
+  const { keyslots = {} } = JSON.parse(metadata) as { keyslots?: Record<string, { kdf?: { type?: string } }> };
+  return keyslots[slot]?.kdf?.type?.startsWith('argon2') ?? false;
+}
+
 export function luksOpenWithKeyFile(device: string, mapping: string, keyFile: string): Command {
   return command('cryptsetup', 'open', '--type', 'luks2', '--allow-discards', '--key-file', keyFile, device, mapping);
 }
