@@ -1,7 +1,9 @@
 // All handlers of the agent, put together. Heavy ones load what they need when they are called.
 import type { Handlers } from './handlers.ts';
+import { listAutostart, startAtBoot } from './machine-autostart.ts';
 import { machineHandlers } from './machine-handlers.ts';
 import { type ChildRuns, createAllHandlers } from './repo-all.ts';
+import { disableAutostart, enableAutostart } from './repo-autostart.ts';
 import { createCreateHandler } from './repo-create.ts';
 import { rotateCredential, verifyCredential } from './repo-credential.ts';
 import { deleteRepo } from './repo-delete.ts';
@@ -15,6 +17,11 @@ export type DomainHandlers = Omit<Handlers, 'run.list'>;
 
 export function createHandlers(deps: { busy: BusyLookup; runs: ChildRuns }): DomainHandlers {
   return {
+    'machine.autostart': (_input, context) =>
+      startAtBoot({ runs: deps.runs, listRepos: (asked) => listRepos(asked, deps.busy) }, context),
+    'repo.autostart-enable': enableAutostart,
+    'repo.autostart-disable': disableAutostart,
+    'repo.autostart-list': (_input, context) => listAutostart(context, (asked) => listRepos(asked, deps.busy)),
     ...createAllHandlers({ runs: deps.runs, listRepos: (context) => listRepos(context, deps.busy), hasKeyFile }),
     ...machineHandlers({ listRepos: (context) => listRepos(context, deps.busy) }),
     'repo.list': async (_input, context) => ({ repositories: await listRepos(context, deps.busy) }),

@@ -19,7 +19,7 @@ export interface AllDeps {
 }
 
 type AllOutput = OutputOf<'repo.up-all'>;
-type Row = AllOutput['repositories'][number];
+export type Row = AllOutput['repositories'][number];
 
 /** What is to be done with one repository. */
 type Order =
@@ -65,8 +65,7 @@ function downOrder({ guid, state }: RepoSummary, { unmount, timeoutMs }: InputOf
   return { operation: 'repo.down', input: { repo: guid, unmount, timeoutMs } };
 }
 
-interface Terms {
-  concurrency: number;
+export interface Terms {
   waitMs: number;
   context: RunContext;
   runs: ChildRuns;
@@ -75,9 +74,9 @@ interface Terms {
 async function carryOutAll(
   repos: readonly RepoSummary[],
   orders: readonly Order[],
-  terms: Terms,
+  { concurrency, ...terms }: Terms & { concurrency: number },
 ): Promise<Finished<AllOutput>> {
-  const { context, concurrency } = terms;
+  const { context } = terms;
   const pairs = repos.map((repo, index) => ({ repo, order: orders[index] as Order }));
   if (context.dryRun) {
     context.report({ kind: 'plan', steps: pairs.map(planned) });
@@ -86,8 +85,11 @@ async function carryOutAll(
   const limit = pLimit(concurrency);
   const rows = await Promise.all(pairs.map(({ repo, order }) => limit(() => carryOutOne(repo, order, terms))));
   if (context.signal.aborted) throw cancellation(context.signal);
-  const isWhole = rows.every(({ result }) => result === 'done' || result === 'already');
-  return { outcome: isWhole ? 'done' : 'partial', output: { repositories: rows } };
+  return { outcome: outcomeOf(rows), output: { repositories: rows.map(({ code: _, ...row }) => row) } };
+}
+
+export function outcomeOf(rows: readonly Row[]): 'done' | 'partial' {
+  return rows.every(({ result }) => result === 'done' || result === 'already') ? 'done' : 'partial';
 }
 
 function planned({ repo: { guid, name }, order }: { repo: RepoSummary; order: Order }) {
@@ -99,7 +101,12 @@ function planned({ repo: { guid, name }, order }: { repo: RepoSummary; order: Or
   return { id, title: `"${name}"`, expect: 'already' as const, already: order.reason };
 }
 
-async function carryOutOne({ name, guid }: RepoSummary, order: Order, terms: Terms): Promise<Row> {
+/** One repository, with a run of its own; whatever goes wrong is in the row. */
+export async function carryOutOne(
+  { name, guid }: RepoSummary,
+  order: Order,
+  terms: Terms,
+): Promise<Row & { code?: string }> {
   const { context } = terms;
   const step = { kind: 'step', id: `repo.${guid}`, title: name } as const;
   const row = { name, guid };
@@ -119,7 +126,7 @@ async function carryOutOne({ name, guid }: RepoSummary, order: Order, terms: Ter
   return { ...row, ...end, ms };
 }
 
-type End = Omit<Row, 'name' | 'guid' | 'ms'>;
+type End = Omit<Row, 'name' | 'guid' | 'ms'> & { code?: string };
 
 async function childRun(
   operation: RunOperation,
@@ -155,5 +162,6 @@ function endOf({ run, outcome, output, error }: RunResult): End {
   if (outcome === 'partial') {
     return { result: 'partial', run, ...count, reason: `${failed.map(({ where }) => where).join(', ')} failed` };
   }
-  return { result: 'failed', run, reason: error?.message ?? outcome };
+  const code = error === undefined ? {} : { code: error.code };
+  return { result: 'failed', run, reason: error?.message ?? outcome, ...code };
 }

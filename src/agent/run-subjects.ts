@@ -23,6 +23,7 @@ export async function runSubjects(system: System, operation: RunOperation, input
     ];
   }
   // Each of its repositories has a run with its own lock.
+  if (operation === 'machine.autostart') return [{ key: 'autostart', subject: 'the start at boot' }];
   if (operation === 'repo.up-all' || operation === 'repo.down-all')
     return [{ key: 'all', subject: 'all repositories' }];
   const { repo } = input as { repo: RepoRef };

@@ -120,6 +120,18 @@ export function luksAddKey(image: string, existing: Secret, added: Secret, slot:
   };
 }
 
+/** 256 random bytes need no slow derivation. The existing key comes over stdin; both files are root's alone. */
+export function luksAddKeyFile(image: string, existing: Secret, keyFile: string, slot: number): Command {
+  const args = ['luksAddKey', '--batch-mode', ...derivation('random'), '--key-slot', String(slot), '--key-file', '-'];
+  return { file: 'cryptsetup', args: [...args, image, keyFile], stdin: existing, timeoutMs: 300_000 };
+}
+
+/** Exit 0 when the file opens that slot, 1 when the slot is not in use, 2 when it does not. */
+export function luksTestKeyFile(image: string, keyFile: string, slot: number): Command {
+  const args = ['open', '--test-passphrase', '--type', 'luks2', '--key-slot', String(slot), '--key-file', keyFile];
+  return { ...command('cryptsetup', ...args, image), allow: [1, WRONG_KEY_EXIT] };
+}
+
 /** Only after luksTestKey has shown that `remaining` opens another slot: with --batch-mode even the last one is wiped. */
 export function luksKillSlot(image: string, slot: number, remaining: Secret): Command {
   const args = ['luksKillSlot', '--batch-mode', '--key-file', '-', image, String(slot)];

@@ -48,6 +48,7 @@ const doneRepo = z.object({
   state: repoSummarySchema.shape.state,
   changed: z.boolean(),
 });
+const changedRepo = z.object({ name: repoNameSchema, guid: guidSchema, changed: z.boolean() });
 const upOutput = doneRepo.extend({
   services: z.array(serviceSchema),
   /** Functions that failed without stopping the run, e.g. "backend up": the run is partial. */
@@ -59,22 +60,22 @@ const concurrency = z.number().int().min(1).max(64).default(1);
 /** Milliseconds to wait for each busy repository. */
 const waitMs = z.number().int().min(0).default(0);
 const timeoutMs = z.number().int().positive().optional();
-const allOutput = z.object({
-  repositories: z.array(
-    z.object({
-      name: repoNameSchema,
-      guid: guidSchema,
-      result: z.enum(['done', 'already', 'partial', 'failed', 'skipped']),
-      /** Why it is not done. */
-      reason: z.string().optional(),
-      /** Its own run: `rdc run logs` has the whole story. */
-      run: runIdSchema.optional(),
-      /** How many services it has; of up-all only. */
-      services: z.number().int().optional(),
-      ms: z.number(),
-    }),
-  ),
+const allRow = z.object({
+  name: repoNameSchema,
+  guid: guidSchema,
+  result: z.enum(['done', 'already', 'partial', 'failed', 'skipped']),
+  /** Why it is not done. */
+  reason: z.string().optional(),
+  /** Its own run: `rdc run logs` has the whole story. */
+  run: runIdSchema.optional(),
+  /** How many services it has; of up-all only. */
+  services: z.number().int().optional(),
+  ms: z.number(),
 });
+const allOutput = z.object({ repositories: z.array(allRow) });
+
+/** How the start at boot went; kept on the machine. */
+export const allRowSchema = allRow;
 
 export const OPERATIONS = {
   'machine.preflight': operation({
@@ -192,10 +193,45 @@ export const OPERATIONS = {
     output: allOutput,
     changes: true,
   }),
+  'repo.autostart-enable': operation({
+    summary: 'repo autostart enable',
+    input: oneRepo.extend({ credential: secretSchema }),
+    output: changedRepo,
+    changes: true,
+  }),
+  'repo.autostart-disable': operation({
+    summary: 'repo autostart disable',
+    input: oneRepo.extend({ credential: secretSchema }),
+    output: changedRepo,
+    changes: true,
+  }),
+  'repo.autostart-list': operation({
+    summary: 'which repositories start at boot, and how the last boot went',
+    input: noInput,
+    output: z.object({
+      repositories: z.array(
+        z.object({
+          name: repoNameSchema,
+          guid: guidSchema,
+          enabled: z.boolean(),
+          state: repoSummarySchema.shape.state,
+          /** Of the last boot that started it; `at` in milliseconds since the epoch. */
+          lastBoot: allRow.omit({ name: true, guid: true }).extend({ at: z.number() }).optional(),
+        }),
+      ),
+    }),
+    changes: false,
+  }),
+  'machine.autostart': operation({
+    summary: 'start of the repositories that are marked for it',
+    input: noInput,
+    output: allOutput,
+    changes: true,
+  }),
   'repo.delete': operation({
     summary: 'repo delete',
     input: oneRepo,
-    output: z.object({ name: repoNameSchema, guid: guidSchema, changed: z.boolean() }),
+    output: changedRepo,
     changes: true,
   }),
   'repo.verify-credential': operation({
@@ -207,7 +243,7 @@ export const OPERATIONS = {
   'repo.rotate-credential': operation({
     summary: 'repo credential rotate',
     input: oneRepo.extend({ credential: secretSchema, newCredential: secretSchema, kdf }),
-    output: z.object({ name: repoNameSchema, guid: guidSchema, changed: z.boolean() }),
+    output: changedRepo,
     changes: true,
   }),
   'repo.validate': operation({

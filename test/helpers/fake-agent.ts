@@ -27,6 +27,7 @@ export interface FakeRepo {
   sizeBytes: number;
   /** What opens it: slot 0, and during a rotation another one. */
   keys: string[];
+  autostart?: boolean;
 }
 
 type Input = Record<string, unknown>;
@@ -39,6 +40,8 @@ export class FakeMachine {
   failing: string[] = [];
   /** What `validate` finds. */
   findings: OutputOf<'repo.validate'>['findings'] = [];
+  /** How the start at boot went, of every repository that is marked for it. */
+  lastBoot: OutputOf<'repo.autostart-list'>['repositories'][number]['lastBoot'];
   /** Services that are gone and keep their slot. */
   vanished: string[] = [];
   /** What a request that is about to be answered does first: throw, or never come back. */
@@ -91,6 +94,13 @@ export class FakeMachine {
         const { name, guid } = this.find(input.repo);
         return { name, guid, findings: this.findings, services: ['api'], vanished: this.vanished };
       }
+      case 'repo.autostart-list':
+        return {
+          repositories: this.repos.map(({ name, guid, state, autostart = false }) => ({
+            ...{ name, guid, state, enabled: autostart },
+            ...(this.lastBoot === undefined || !autostart ? {} : { lastBoot: this.lastBoot }),
+          })),
+        };
       case 'repo.verify-credential': {
         const { name, guid, keys } = this.find(input.repo);
         return { name, guid, opens: keys.includes(String(input.credential)) };
@@ -144,6 +154,7 @@ export class FakeMachine {
     if (operation === 'repo.up-all' || operation === 'repo.down-all') {
       return this.#all(run, operation, input, { dryRun, report });
     }
+    if (operation === 'machine.autostart') throw new Error('a machine asks this of itself');
     report({ kind: 'step', id: 'x', title, state: 'start' });
     try {
       const output = this.#work(operation, input, report);
@@ -196,7 +207,7 @@ export class FakeMachine {
   }
 
   #work(
-    operation: Exclude<RunOperation, 'repo.up-all' | 'repo.down-all'>,
+    operation: Exclude<RunOperation, 'repo.up-all' | 'repo.down-all' | 'machine.autostart'>,
     input: Input,
     report: (event: RunEvent) => void,
   ) {
@@ -234,6 +245,15 @@ export class FakeMachine {
         const pruned = this.vanished;
         this.vanished = [];
         return { name, guid, changed: pruned.length > 0, pruned };
+      }
+      case 'repo.autostart-enable':
+      case 'repo.autostart-disable': {
+        const enabled = operation === 'repo.autostart-enable';
+        if (!repo.keys.includes(String(input.credential)))
+          throw new RdcError('WRONG_CREDENTIAL', `the credential does not open repository "${name}"`);
+        const changed = (repo.autostart ?? false) !== enabled;
+        repo.autostart = enabled;
+        return { name, guid, changed };
       }
       case 'repo.delete':
         this.repos.splice(this.repos.indexOf(repo), 1);
