@@ -35,7 +35,14 @@ export interface Agent extends SessionDeps {
 
 export async function createAgent({ bundle, log, ...hooks }: AgentHooks): Promise<Agent> {
   const createSystem = (signal?: AbortSignal) => createLinuxSystem(signal === undefined ? {} : { signal });
-  const handlers = createHandlers({ busy: (guid) => runs.busy(guid) });
+  const handlers = createHandlers({
+    busy: (guid) => runs.busy(guid),
+    runs: {
+      start: (request) => runs.start(request),
+      follow: (run, following) => runs.follow(run, following),
+      cancel: (run, actor) => runs.cancel(run, actor),
+    },
+  });
   const runs: Runs = createRuns({
     handlers,
     runsDir: RUNS_DIR,

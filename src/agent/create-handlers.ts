@@ -1,10 +1,13 @@
 // All handlers of the agent, put together. Heavy ones load what they need when they are called.
 import type { Handlers } from './handlers.ts';
+import { listAutostart, startAtBoot } from './machine-autostart.ts';
 import { machineHandlers } from './machine-handlers.ts';
+import { type ChildRuns, createAllHandlers } from './repo-all.ts';
+import { disableAutostart, enableAutostart } from './repo-autostart.ts';
 import { createCreateHandler } from './repo-create.ts';
 import { rotateCredential, verifyCredential } from './repo-credential.ts';
 import { deleteRepo } from './repo-delete.ts';
-import { type BusyLookup, listRepos, repoStatus } from './repo-queries.ts';
+import { type BusyLookup, hasKeyFile, listRepos, repoStatus } from './repo-queries.ts';
 import { downRepo, upRepo } from './repo-services.ts';
 import { pruneSlots, validateRepo } from './repo-validate.ts';
 import { mountRepo, unmountRepo } from './repo-volume.ts';
@@ -12,8 +15,14 @@ import { mountRepo, unmountRepo } from './repo-volume.ts';
 /** run.list and the like belong to the run registry, which adds them. */
 export type DomainHandlers = Omit<Handlers, 'run.list'>;
 
-export function createHandlers(deps: { busy: BusyLookup }): DomainHandlers {
+export function createHandlers(deps: { busy: BusyLookup; runs: ChildRuns }): DomainHandlers {
   return {
+    'machine.autostart': (_input, context) =>
+      startAtBoot({ runs: deps.runs, listRepos: (asked) => listRepos(asked, deps.busy) }, context),
+    'repo.autostart-enable': enableAutostart,
+    'repo.autostart-disable': disableAutostart,
+    'repo.autostart-list': (_input, context) => listAutostart(context, (asked) => listRepos(asked, deps.busy)),
+    ...createAllHandlers({ runs: deps.runs, listRepos: (context) => listRepos(context, deps.busy), hasKeyFile }),
     ...machineHandlers({ listRepos: (context) => listRepos(context, deps.busy) }),
     'repo.list': async (_input, context) => ({ repositories: await listRepos(context, deps.busy) }),
     'repo.status': (input, context) => repoStatus(input, context, deps.busy),

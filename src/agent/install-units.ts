@@ -7,6 +7,7 @@ import rootSlice from '../../systemd/rediacc.slice';
 import repoSliceDropIn from '../../systemd/rediacc-.slice.conf';
 import agentService from '../../systemd/rediacc-agent.service';
 import agentSocket from '../../systemd/rediacc-agent.socket';
+import autostartUnit from '../../systemd/rediacc-autostart.service';
 import dockerUnit from '../../systemd/rediacc-docker@.service';
 import guardUnit from '../../systemd/rediacc-guard.service';
 import netUnit from '../../systemd/rediacc-net@.service';
@@ -30,6 +31,7 @@ const FILES: readonly { path: string; text: string; mode: number }[] = [
   ...Object.entries({
     'rediacc-agent.service': agentService,
     'rediacc-agent.socket': agentSocket,
+    'rediacc-autostart.service': autostartUnit,
     'rediacc-volume@.service': volumeUnit,
     'rediacc-guard.service': guardUnit,
     'rediacc-net@.service': netUnit,
@@ -64,6 +66,7 @@ export async function installUnits(system: System): Promise<string[]> {
   }
   if (changed.length > 0) await system.run(command('systemctl', 'daemon-reload'));
   await system.run(command('systemctl', 'enable', '--quiet', '--now', 'rediacc-agent.socket'));
+  await system.run(command('systemctl', 'enable', '--quiet', 'rediacc-autostart.service'));
   return changed;
 }
 

@@ -9,6 +9,8 @@ export const GUARD_FILE = '/etc/rediacc/guard.nft';
 export const RUNTIME_DIR = '/run/rediacc';
 export const AGENT_SOCKET = '/run/rediacc/agent.sock';
 export const LOCK_DIR = '/run/rediacc/locks';
+/** Held by whatever opens a volume with a memory-hard key derivation. */
+export const MEMORY_HARD_LOCK = '/run/rediacc/locks/memory-hard';
 export const NEEDS_DOWN_DIR = '/run/rediacc/needs-down';
 export const STATE_DIR = '/var/lib/rediacc';
 export const RUNS_DIR = '/var/lib/rediacc/runs';

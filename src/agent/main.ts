@@ -4,7 +4,7 @@ import { endProcess } from './end-process.ts';
 import { AGENT_SOCKET } from './layout.ts';
 
 const USAGE =
-  'usage: renet daemon [--socket PATH] | connect | stdio | selftest | install-units | unit down GUID | --version\n' +
+  'usage: renet daemon [--socket PATH] | connect | stdio | selftest | install-units | unit down GUID | unit autostart | --version\n' +
   '       inside a repository: renet compose -- ARGS | renet wait SERVICE… [--timeout 60s]\n';
 
 /** The exit code; undefined: it runs until it is told to end. */

@@ -1,23 +1,14 @@
 // Whether a credential opens a repository, and putting a new one in slot 0. At every moment of a rotation at least
 // one of the two opens the image; no slot is wiped before another one was seen to open.
-import type { Command } from '../lifecycle/command.ts';
 import type { KeyKind } from '../lifecycle/luks.ts';
-import {
-  CREDENTIAL_SLOT,
-  exitCodeOf,
-  luksAddKey,
-  luksHeaderBackup,
-  luksKillSlot,
-  luksMetadata,
-  luksTestKey,
-  ROTATION_SLOT,
-} from '../lifecycle/luks.ts';
+import { CREDENTIAL_SLOT, luksAddKey, luksMetadata, ROTATION_SLOT } from '../lifecycle/luks.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
 import { RdcError } from '../protocol/errors.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import type { Secret } from '../protocol/secret.ts';
 import type { Finished, QueryContext, RunContext } from './handlers.ts';
+import { freeSlot, mustOpen, opens, renewHeaderBackup, usedSlots } from './key-slots.ts';
 import { identity } from './repo-volume.ts';
 import { openWorkbench } from './repo-workbench.ts';
 
@@ -97,53 +88,4 @@ async function finishEarlier(system: System, target: RepoTarget, old: Secret): P
   // Nobody told of what kind it is: slow to guess is right for both.
   await system.run(luksAddKey(target.paths.image, old, old, CREDENTIAL_SLOT, 'passphrase'));
   await mustOpen(system, target, old, CREDENTIAL_SLOT);
-}
-
-/** An older header backup would still open with a removed key: it goes before the new one comes (SPEC section 4). */
-export async function renewHeaderBackup(system: System, { paths }: RepoTarget): Promise<void> {
-  await system.remove(paths.headerBackup);
-  await system.run(luksHeaderBackup(paths.image, paths.headerBackup));
-}
-
-/** Wipes a slot if it is in use, only after `proof` was seen to open a different one. */
-async function freeSlot(system: System, target: RepoTarget, slot: number, proof: Secret): Promise<void> {
-  const slots = await usedSlots(system, target);
-  if (!slots.includes(slot)) return;
-  const openers = slots.filter((other) => other !== slot);
-  for (const other of openers) {
-    if (!(await opens(system, target, proof, other))) continue;
-    await system.run(luksKillSlot(target.paths.image, slot, proof));
-    return;
-  }
-  throw new RdcError(
-    'WRONG_CREDENTIAL',
-    `no other key slot of "${target.name}" was seen to open: slot ${slot} stays as it is`,
-  );
-}
-
-async function usedSlots(system: System, { paths }: RepoTarget): Promise<number[]> {
-  const { stdout } = await system.run(luksMetadata(paths.image));
-  const metadata = JSON.parse(stdout) as { keyslots?: Record<string, unknown> };
-  return Object.keys(metadata.keyslots ?? {}).map(Number);
-}
-
-async function mustOpen(system: System, target: RepoTarget, key: Secret, slot: number): Promise<void> {
-  if (await opens(system, target, key, slot)) return;
-  throw new RdcError(
-    'STEP_NOT_VERIFIED',
-    `the new credential of "${target.name}" does not open slot ${slot}: the old one is still in place`,
-  );
-}
-
-export async function opens(system: System, { paths, name }: RepoTarget, key: Secret, slot?: number): Promise<boolean> {
-  const test: Command = luksTestKey(paths.image, key, slot);
-  try {
-    return (await system.run(test)).exitCode === 0;
-  } catch (error) {
-    // 1: the slot is not active, or the image is no LUKS device; 4: the image cannot be read (cryptsetup(8)).
-    if (slot !== undefined && exitCodeOf(error) === 1) return false;
-    throw new RdcError('VOLUME_DAMAGED', `the image of repository "${name}" cannot be read as an encrypted volume`, {
-      cause: error,
-    });
-  }
 }

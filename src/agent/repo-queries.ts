@@ -4,9 +4,11 @@ import type { RepoFacts } from '../lifecycle/facts.ts';
 import { readServicesFile } from '../lifecycle/services-file.ts';
 import { isClosed } from '../lifecycle/volume.ts';
 import { serviceAddress, subnet } from '../network/address.ts';
+import type { Guid } from '../protocol/ids.ts';
 import type { InputOf, OutputOf, RepoStatus, RepoSummary, Service } from '../protocol/operations.ts';
 import { listServices } from './containers.ts';
 import type { QueryContext } from './handlers.ts';
+import { repoPaths } from './layout.ts';
 import { readMachine, requireMachine } from './machine-record.ts';
 import { createRepoStore, type RepoRecord } from './repo-store.ts';
 import { openWorkbench, type Workbench, workbenchOf } from './repo-workbench.ts';
@@ -25,6 +27,11 @@ export async function listRepos({ system }: QueryContext, busy: BusyLookup): Pro
       return summarize(record, await bench.observe(), busy);
     }),
   );
+}
+
+export async function hasKeyFile({ system }: QueryContext, guid: Guid): Promise<boolean> {
+  const { datastore } = await requireMachine(system);
+  return (await system.stat(repoPaths(datastore, guid).keyFile)) !== undefined;
 }
 
 export async function repoStatus(

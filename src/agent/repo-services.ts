@@ -13,6 +13,7 @@ import { findFaults, refuseFaults } from './check-rediaccfiles.ts';
 import { listServices, runningContainers, stopContainers } from './containers.ts';
 import type { Finished, RunContext } from './handlers.ts';
 import { type PreparedCalls, prepareCalls } from './prepare-calls.ts';
+import { repairAutostart } from './repo-autostart.ts';
 import { close, identity, openSteps } from './repo-volume.ts';
 import { carryOut, openWorkbench, type Workbench } from './repo-workbench.ts';
 import { reportWarnings, warnOfNothing } from './up-warnings.ts';
@@ -31,6 +32,7 @@ export async function upRepo(input: UpInput, context: RunContext): Promise<Finis
   if (context.dryRun) return planUp(bench, context, opening, input);
 
   await carryOut(bench, context, opening);
+  if (input.credential !== undefined) await repairAutostart(bench, context, input.credential);
   const daemonWasUp = (await bench.observe()).units.docker.active === 'active';
   const promise = input.prepOnly ? [] : [promiseDownStep(bench.target)];
   await carryOut(bench, context, [...promise, ...startDaemonSteps(bench.target)]);

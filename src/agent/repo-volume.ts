@@ -3,6 +3,7 @@
 
 import type { RepoFacts } from '../lifecycle/facts.ts';
 import { findHolders } from '../lifecycle/holders.ts';
+import { CREDENTIAL_SLOT, isMemoryHard, luksMetadata } from '../lifecycle/luks.ts';
 import { stopDaemonSteps } from '../lifecycle/services-plan.ts';
 import type { Step } from '../lifecycle/step.ts';
 import { declareStep, forgetStep } from '../lifecycle/units.ts';
@@ -11,6 +12,7 @@ import { RdcError } from '../protocol/errors.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import type { Secret } from '../protocol/secret.ts';
 import type { Finished, RunContext } from './handlers.ts';
+import { MEMORY_HARD_LOCK } from './layout.ts';
 import { carryOut, openWorkbench, type Workbench } from './repo-workbench.ts';
 
 export async function mountRepo(
@@ -76,7 +78,12 @@ async function keyFor(
   system: RunContext['system'],
   credential: Secret | undefined,
 ): Promise<Key | undefined> {
-  if (credential !== undefined) return { credential };
+  if (credential !== undefined) {
+    // An image that is none has no slots: the step itself says what is wrong with it.
+    const { exitCode, stdout } = await system.run({ ...luksMetadata(target.paths.image), allow: [1, 4] });
+    const isGated = exitCode === 0 && isMemoryHard(stdout, CREDENTIAL_SLOT);
+    return isGated ? { credential, lockFile: MEMORY_HARD_LOCK } : { credential };
+  }
   return (await system.stat(target.paths.keyFile)) === undefined ? undefined : { keyFile: target.paths.keyFile };
 }
 

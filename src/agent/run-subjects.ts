@@ -22,6 +22,10 @@ export async function runSubjects(system: System, operation: RunOperation, input
       { key: guid, subject, repo: name },
     ];
   }
+  // Each of its repositories has a run with its own lock.
+  if (operation === 'machine.autostart') return [{ key: 'autostart', subject: 'the start at boot' }];
+  if (operation === 'repo.up-all' || operation === 'repo.down-all')
+    return [{ key: 'all', subject: 'all repositories' }];
   const { repo } = input as { repo: RepoRef };
   const { datastore } = await requireMachine(system);
   const { guid, name } = await createRepoStore(system, datastore).resolve(repo);

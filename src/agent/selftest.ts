@@ -26,13 +26,17 @@ export async function selftest(): Promise<number> {
   return 1;
 }
 
+/** Handlers are made here and never called. */
+const never = () => Promise.reject(new Error('the self-test starts no run'));
+const NO_RUNS = { start: never, follow: never, cancel: never };
+
 async function findProblem(): Promise<string | undefined> {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   const [wantedMajor, wantedMinor] = OLDEST_NODE;
   if (major < wantedMajor || (major === wantedMajor && minor < wantedMinor)) {
     return `needs Node ${OLDEST_NODE.join('.')} or newer, this is ${process.versions.node}`;
   }
-  const handlers = createHandlers({ busy: () => undefined });
+  const handlers = createHandlers({ busy: () => undefined, runs: NO_RUNS });
   const missing = Object.keys(OPERATIONS).filter((name) => !name.startsWith('run.') && !Object.hasOwn(handlers, name));
   if (missing.length > 0) return `no handler for ${missing.join(', ')}`;
   // Everything that the other commands load lazily.

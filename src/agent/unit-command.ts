@@ -1,4 +1,4 @@
-// What units call: `renet unit down GUID` is rediacc-repo@'s ExecStop. At shutdown the agent daemon may be on its way
+// What units call: `renet unit autostart` is rediacc-autostart's ExecStart, `renet unit down GUID` rediacc-repo@'s ExecStop. At shutdown the agent daemon may be on its way
 // out already, so the pass is run here; its output goes to the journal of the unit.
 
 import { formatDuration } from '../protocol/duration.ts';
@@ -12,8 +12,9 @@ import { openWorkbench } from './repo-workbench.ts';
 /** Exit code: 0 done, 3 when a down() failed; the volume is closed after it all the same. */
 export async function unitCommand(args: readonly string[]): Promise<number> {
   const [verb, guid] = args;
+  if (verb === 'autostart') return (await import('./autostart-unit.ts')).autostartUnit(printEvent);
   if (verb !== 'down') {
-    process.stderr.write('usage: renet unit down GUID\n');
+    process.stderr.write('usage: renet unit down GUID | autostart\n');
     return 2;
   }
   const controller = new AbortController();

@@ -63,6 +63,7 @@ class Drawing implements Progress {
     else if (event.kind === 'progress') this.transfer(event);
     else if (event.kind === 'output') this.#output(event.source, event.text);
     else if (event.kind === 'plan') this.#planned(event.steps);
+    else if (event.kind === 'phase') this.#phase(event.id, event.text);
     else this.#aside(() => this.#io.warn(event.message, event.hint));
   }
 
@@ -113,6 +114,12 @@ class Drawing implements Progress {
     }
     const running = [...this.#running.values()].find(({ title }) => title === source);
     if (running !== undefined) running.note = line.trim();
+    this.#draw();
+  }
+
+  #phase(id: string, text: string): void {
+    const running = this.#running.get(id);
+    if (running !== undefined) running.note = text;
     this.#draw();
   }
 

@@ -52,6 +52,20 @@ export function luksOpen(device: string, mapping: string, key: Secret): Command 
   return { file: 'cryptsetup', args, stdin: key, timeoutMs: 300_000 };
 }
 
+/**
+ * Waits until no other such command runs on the machine: each may take 1 GiB of memory (cryptsetup(8), --pbkdf-memory), and
+ * several at once would take it from what runs.
+ */
+export function oneAtATime(lockFile: string, { file, args, ...rest }: Command): Command {
+  return { ...rest, file: 'flock', args: [lockFile, file, ...args], timeoutMs: 1_800_000 };
+}
+
+/** Whether the slot's key derivation takes memory on purpose (argon2). `metadata` is what luksMetadata prints. */
+export function isMemoryHard(metadata: string, slot: number): boolean {
+  const { keyslots = {} } = JSON.parse(metadata) as { keyslots?: Record<string, { kdf?: { type?: string } }> };
+  return keyslots[slot]?.kdf?.type?.startsWith('argon2') ?? false;
+}
+
 export function luksOpenWithKeyFile(device: string, mapping: string, keyFile: string): Command {
   return command('cryptsetup', 'open', '--type', 'luks2', '--allow-discards', '--key-file', keyFile, device, mapping);
 }
@@ -104,6 +118,18 @@ export function luksAddKey(image: string, existing: Secret, added: Secret, slot:
     stdin: existing.concat(added),
     timeoutMs: 300_000,
   };
+}
+
+/** 256 random bytes need no slow derivation. The existing key comes over stdin; both files are root's alone. */
+export function luksAddKeyFile(image: string, existing: Secret, keyFile: string, slot: number): Command {
+  const args = ['luksAddKey', '--batch-mode', ...derivation('random'), '--key-slot', String(slot), '--key-file', '-'];
+  return { file: 'cryptsetup', args: [...args, image, keyFile], stdin: existing, timeoutMs: 300_000 };
+}
+
+/** Exit 0 when the file opens that slot, 1 when the slot is not in use, 2 when it does not. */
+export function luksTestKeyFile(image: string, keyFile: string, slot: number): Command {
+  const args = ['open', '--test-passphrase', '--type', 'luks2', '--key-slot', String(slot), '--key-file', keyFile];
+  return { ...command('cryptsetup', ...args, image), allow: [1, WRONG_KEY_EXIT] };
 }
 
 /** Only after luksTestKey has shown that `remaining` opens another slot: with --batch-mode even the last one is wiped. */

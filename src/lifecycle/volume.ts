@@ -5,12 +5,13 @@ import { RdcError } from '../protocol/errors.ts';
 import type { Secret } from '../protocol/secret.ts';
 import { command } from './command.ts';
 import type { RepoFacts } from './facts.ts';
-import { attachLoop, detachLoop, explainOpenFailure, luksOpen, luksOpenWithKeyFile } from './luks.ts';
+import { attachLoop, detachLoop, explainOpenFailure, luksOpen, luksOpenWithKeyFile, oneAtATime } from './luks.ts';
 import type { Action, Step } from './step.ts';
 import { makeDirectory, run } from './step.ts';
 import type { RepoTarget } from './target.ts';
 
-export type Key = { credential: Secret } | { keyFile: string };
+/** With `lockFile` the opening waits for others that take as much memory. */
+export type Key = { credential: Secret; lockFile?: string } | { keyFile: string };
 
 /** Up to the open mapping. `key` may be absent where it is open already. */
 export function openVolumeSteps(target: RepoTarget, key: Key | undefined): Step<RepoFacts>[] {
@@ -104,9 +105,9 @@ function openStep(target: RepoTarget, key: Key | undefined): Step<RepoFacts> {
         },
       );
     }
-    return 'credential' in use
-      ? luksOpen(loop, mapping, use.credential)
-      : luksOpenWithKeyFile(loop, mapping, use.keyFile);
+    if ('keyFile' in use) return luksOpenWithKeyFile(loop, mapping, use.keyFile);
+    const open = luksOpen(loop, mapping, use.credential);
+    return use.lockFile === undefined ? open : oneAtATime(use.lockFile, open);
   }
 }
 

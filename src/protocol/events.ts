@@ -44,6 +44,8 @@ export const runEventSchema = z.discriminatedUnion('kind', [
     total: z.number().optional(),
     unit: z.enum(['bytes', 'items']),
   }),
+  /** What the step of this id is at now, in words. */
+  z.object({ kind: z.literal('phase'), id: z.string(), text: z.string() }),
   z.object({ kind: z.literal('warning'), message: z.string(), hint: z.string().optional() }),
 ]);
 

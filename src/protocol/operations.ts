@@ -48,11 +48,34 @@ const doneRepo = z.object({
   state: repoSummarySchema.shape.state,
   changed: z.boolean(),
 });
+const changedRepo = z.object({ name: repoNameSchema, guid: guidSchema, changed: z.boolean() });
 const upOutput = doneRepo.extend({
   services: z.array(serviceSchema),
   /** Functions that failed without stopping the run, e.g. "backend up": the run is partial. */
   failed: z.array(z.object({ where: z.string(), reason: z.string() })),
 });
+
+/** Of up-all and down-all: how many repositories at the same time. */
+const concurrency = z.number().int().min(1).max(64).default(1);
+/** Milliseconds to wait for each busy repository. */
+const waitMs = z.number().int().min(0).default(0);
+const timeoutMs = z.number().int().positive().optional();
+const allRow = z.object({
+  name: repoNameSchema,
+  guid: guidSchema,
+  result: z.enum(['done', 'already', 'partial', 'failed', 'skipped']),
+  /** Why it is not done. */
+  reason: z.string().optional(),
+  /** Its own run: `rdc run logs` has the whole story. */
+  run: runIdSchema.optional(),
+  /** How many services it has; of up-all only. */
+  services: z.number().int().optional(),
+  ms: z.number(),
+});
+const allOutput = z.object({ repositories: z.array(allRow) });
+
+/** How the start at boot went; kept on the machine. */
+export const allRowSchema = allRow;
 
 export const OPERATIONS = {
   'machine.preflight': operation({
@@ -138,21 +161,77 @@ export const OPERATIONS = {
       mount: z.boolean().default(true),
       prepOnly: z.boolean().default(false),
       /** Per Rediaccfile function, milliseconds; absent: no limit. */
-      timeoutMs: z.number().int().positive().optional(),
+      timeoutMs,
     }),
     output: upOutput,
     changes: true,
   }),
   'repo.down': operation({
     summary: 'repo down',
-    input: oneRepo.extend({ unmount: z.boolean().default(false), timeoutMs: z.number().int().positive().optional() }),
+    input: oneRepo.extend({ unmount: z.boolean().default(false), timeoutMs }),
     output: upOutput.omit({ services: true }),
+    changes: true,
+  }),
+  'repo.up-all': operation({
+    summary: 'repo up-all',
+    input: z.object({
+      /** By GUID: those that the workstation knows. */
+      credentials: z.record(guidSchema, secretSchema).default({}),
+      includeForks: z.boolean().default(false),
+      /** Open the volumes, start nothing. */
+      mountOnly: z.boolean().default(false),
+      concurrency,
+      waitMs,
+      timeoutMs,
+    }),
+    output: allOutput,
+    changes: true,
+  }),
+  'repo.down-all': operation({
+    summary: 'repo down-all',
+    input: z.object({ unmount: z.boolean().default(false), concurrency, waitMs, timeoutMs }),
+    output: allOutput,
+    changes: true,
+  }),
+  'repo.autostart-enable': operation({
+    summary: 'repo autostart enable',
+    input: oneRepo.extend({ credential: secretSchema }),
+    output: changedRepo,
+    changes: true,
+  }),
+  'repo.autostart-disable': operation({
+    summary: 'repo autostart disable',
+    input: oneRepo.extend({ credential: secretSchema }),
+    output: changedRepo,
+    changes: true,
+  }),
+  'repo.autostart-list': operation({
+    summary: 'which repositories start at boot, and how the last boot went',
+    input: noInput,
+    output: z.object({
+      repositories: z.array(
+        z.object({
+          name: repoNameSchema,
+          guid: guidSchema,
+          enabled: z.boolean(),
+          state: repoSummarySchema.shape.state,
+          /** Of the last boot that started it; `at` in milliseconds since the epoch. */
+          lastBoot: allRow.omit({ name: true, guid: true }).extend({ at: z.number() }).optional(),
+        }),
+      ),
+    }),
+    changes: false,
+  }),
+  'machine.autostart': operation({
+    summary: 'start of the repositories that are marked for it',
+    input: noInput,
+    output: allOutput,
     changes: true,
   }),
   'repo.delete': operation({
     summary: 'repo delete',
     input: oneRepo,
-    output: z.object({ name: repoNameSchema, guid: guidSchema, changed: z.boolean() }),
+    output: changedRepo,
     changes: true,
   }),
   'repo.verify-credential': operation({
@@ -164,7 +243,7 @@ export const OPERATIONS = {
   'repo.rotate-credential': operation({
     summary: 'repo credential rotate',
     input: oneRepo.extend({ credential: secretSchema, newCredential: secretSchema, kdf }),
-    output: z.object({ name: repoNameSchema, guid: guidSchema, changed: z.boolean() }),
+    output: changedRepo,
     changes: true,
   }),
   'repo.validate': operation({

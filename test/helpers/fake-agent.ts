@@ -1,5 +1,7 @@
 // A model of one machine with the agent's contract on top: it keeps repositories and what opens them, and answers as the
 // agent would. Tests look at its state and at what a person sees, never at how often something was called.
+import type { Finished, RunContext } from '../../src/agent/handlers.ts';
+import { createAllHandlers } from '../../src/agent/repo-all.ts';
 import type { AgentClient, Follower, TypedRunResult } from '../../src/cli/agent-client.ts';
 import { RdcError, toWireError } from '../../src/protocol/errors.ts';
 import type { RunEvent } from '../../src/protocol/events.ts';
@@ -25,6 +27,7 @@ export interface FakeRepo {
   sizeBytes: number;
   /** What opens it: slot 0, and during a rotation another one. */
   keys: string[];
+  autostart?: boolean;
 }
 
 type Input = Record<string, unknown>;
@@ -37,6 +40,8 @@ export class FakeMachine {
   failing: string[] = [];
   /** What `validate` finds. */
   findings: OutputOf<'repo.validate'>['findings'] = [];
+  /** How the start at boot went, of every repository that is marked for it. */
+  lastBoot: OutputOf<'repo.autostart-list'>['repositories'][number]['lastBoot'];
   /** Services that are gone and keep their slot. */
   vanished: string[] = [];
   /** What a request that is about to be answered does first: throw, or never come back. */
@@ -89,6 +94,13 @@ export class FakeMachine {
         const { name, guid } = this.find(input.repo);
         return { name, guid, findings: this.findings, services: ['api'], vanished: this.vanished };
       }
+      case 'repo.autostart-list':
+        return {
+          repositories: this.repos.map(({ name, guid, state, autostart = false }) => ({
+            ...{ name, guid, state, enabled: autostart },
+            ...(this.lastBoot === undefined || !autostart ? {} : { lastBoot: this.lastBoot }),
+          })),
+        };
       case 'repo.verify-credential': {
         const { name, guid, keys } = this.find(input.repo);
         return { name, guid, opens: keys.includes(String(input.credential)) };
@@ -114,7 +126,7 @@ export class FakeMachine {
     follower: Follower,
   ): Promise<RunResult> {
     await this.before(operation, input);
-    if (operation !== 'machine.setup' && operation !== 'repo.create') this.find(input.repo);
+    if (input.repo !== undefined) this.find(input.repo);
     const run = `0123456789ab-${String(this.#nextRun++).padStart(8, '0')}` as RunId;
     follower.onStarted?.(run);
     const events: RunEvent[] = [];
@@ -135,10 +147,14 @@ export class FakeMachine {
     { dryRun, report }: { dryRun: boolean; report(event: RunEvent): void },
   ): Promise<RunResult> {
     const title = OPERATIONS[operation].summary;
-    if (dryRun) {
+    if (dryRun && !operation.endsWith('-all')) {
       report({ kind: 'plan', steps: [{ id: 'x', title, expect: 'change', actions: ['do it'] }] });
       return { run, outcome: 'planned', warnings: [] };
     }
+    if (operation === 'repo.up-all' || operation === 'repo.down-all') {
+      return this.#all(run, operation, input, { dryRun, report });
+    }
+    if (operation === 'machine.autostart') throw new Error('a machine asks this of itself');
     report({ kind: 'step', id: 'x', title, state: 'start' });
     try {
       const output = this.#work(operation, input, report);
@@ -151,7 +167,50 @@ export class FakeMachine {
     }
   }
 
-  #work(operation: RunOperation, input: Input, report: (event: RunEvent) => void) {
+  /** The agent's own handler, over this machine's runs. */
+  async #all(
+    run: RunId,
+    operation: 'repo.up-all' | 'repo.down-all',
+    input: Input,
+    { dryRun, report }: { dryRun: boolean; report(event: RunEvent): void },
+  ): Promise<RunResult> {
+    const results = new Map<RunId, Promise<RunResult>>();
+    const handlers = createAllHandlers({
+      listRepos: async () =>
+        this.repos.map((repo) => OPERATIONS['repo.list'].output.shape.repositories.element.parse(summary(repo))),
+      hasKeyFile: async () => false,
+      runs: {
+        start: ({ operation: part, input: partInput }) =>
+          new Promise((resolve, reject) => {
+            const result: Promise<RunResult> = this.start(
+              part,
+              revealForWire(partInput) as Input,
+              {},
+              {
+                onStarted: (id) => {
+                  // Once `result` is there.
+                  queueMicrotask(() => resolve(results.set(id, result) && id));
+                },
+              },
+            );
+            result.catch(reject);
+          }),
+        follow: async (id) => (await results.get(id)) as RunResult,
+        cancel: async () => false,
+      },
+    });
+    const parsed = OPERATIONS[operation].input.parse(input);
+    const handler = handlers[operation] as (input: unknown, context: RunContext) => Promise<Finished<unknown>>;
+    const context = { run, dryRun, report, actor: 'anna@desk', signal: new AbortController().signal };
+    const finished = await handler(parsed, context as unknown as RunContext);
+    return { run, warnings: [], ...finished };
+  }
+
+  #work(
+    operation: Exclude<RunOperation, 'repo.up-all' | 'repo.down-all' | 'machine.autostart'>,
+    input: Input,
+    report: (event: RunEvent) => void,
+  ) {
     if (operation === 'machine.setup') {
       this.settings = input;
       this.setUp = true;
@@ -186,6 +245,15 @@ export class FakeMachine {
         const pruned = this.vanished;
         this.vanished = [];
         return { name, guid, changed: pruned.length > 0, pruned };
+      }
+      case 'repo.autostart-enable':
+      case 'repo.autostart-disable': {
+        const enabled = operation === 'repo.autostart-enable';
+        if (!repo.keys.includes(String(input.credential)))
+          throw new RdcError('WRONG_CREDENTIAL', `the credential does not open repository "${name}"`);
+        const changed = (repo.autostart ?? false) !== enabled;
+        repo.autostart = enabled;
+        return { name, guid, changed };
       }
       case 'repo.delete':
         this.repos.splice(this.repos.indexOf(repo), 1);

@@ -15,11 +15,16 @@ export const GROUPS: readonly CommandGroup[] = [
   {
     name: 'repo',
     summary: 'encrypted repositories and the applications in them',
-    subgroups: { 'repo credential': 'the keys of repositories' },
+    subgroups: {
+      'repo credential': 'the keys of repositories',
+      'repo autostart': 'what a machine starts by itself when it boots',
+    },
     load: async () => [
       (await import('./repo-create.ts')).repoCreate,
       ...(await import('./repo-volume.ts')).VOLUME_COMMANDS,
       ...(await import('./repo-services.ts')).SERVICES_COMMANDS,
+      ...(await import('./repo-all.ts')).ALL_COMMANDS,
+      ...(await import('./repo-autostart.ts')).AUTOSTART_COMMANDS,
       (await import('./repo-compose.ts')).repoCompose,
       ...(await import('./repo-look.ts')).LOOK_COMMANDS,
       (await import('./repo-validate.ts')).repoValidate,

@@ -1,0 +1,40 @@
+// `renet unit autostart`: rediacc-autostart.service asks the agent's daemon to start what is marked, and follows it in the
+// journal. The run belongs to the daemon: ending this unit does not end it.
+import { connect } from 'node:net';
+import { createMessageConnection, StreamMessageReader, StreamMessageWriter } from 'vscode-jsonrpc/node.js';
+import type { RunEvent } from '../protocol/events.ts';
+import { type ClientHello, PROTOCOL_VERSION } from '../protocol/hello.ts';
+import { eventNotification, runRequest } from '../protocol/rpc.ts';
+import { agentVersion } from './agent-version.ts';
+import { readHelloLine } from './hello-line.ts';
+import { AGENT_SOCKET } from './layout.ts';
+
+const HELLO_MS = 60_000;
+
+/** Always 0: how it went is told by `rdc repo autostart list`, and a boot is not failed because of it. */
+export async function autostartUnit(print: (event: RunEvent) => void): Promise<number> {
+  const socket = connect(AGENT_SOCKET);
+  try {
+    const hello: ClientHello = {
+      rdc: 1,
+      protocol: PROTOCOL_VERSION,
+      version: agentVersion,
+      actor: 'boot',
+      session: { type: 'rpc' },
+    };
+    socket.write(`${JSON.stringify(hello)}\n`);
+    await readHelloLine(socket, HELLO_MS);
+    const connection = createMessageConnection(new StreamMessageReader(socket), new StreamMessageWriter(socket));
+    connection.onNotification(eventNotification, ({ event }) => print(event));
+    connection.listen();
+    const options = { dryRun: false, waitMs: 0 };
+    const result = await connection.sendRequest(runRequest, { operation: 'machine.autostart', input: {}, options });
+    process.stdout.write(`the start of the marked repositories: ${result.outcome}\n`);
+    connection.dispose();
+  } catch (error) {
+    process.stdout.write(`the marked repositories could not be started: ${String(error)}\n`);
+  } finally {
+    socket.destroy();
+  }
+  return 0;
+}

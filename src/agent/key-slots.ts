@@ -1,0 +1,57 @@
+// The key slots of a repository's image, and the backup of the header that holds them. No slot is wiped before another one
+// was seen to open.
+import type { Command } from '../lifecycle/command.ts';
+import { exitCodeOf, luksHeaderBackup, luksKillSlot, luksMetadata, luksTestKey } from '../lifecycle/luks.ts';
+import type { System } from '../lifecycle/system.ts';
+import type { RepoTarget } from '../lifecycle/target.ts';
+import { RdcError } from '../protocol/errors.ts';
+import type { Secret } from '../protocol/secret.ts';
+
+/** An older header backup would still open with a removed key: it goes before the new one comes (SPEC section 4). */
+export async function renewHeaderBackup(system: System, { paths }: RepoTarget): Promise<void> {
+  await system.remove(paths.headerBackup);
+  await system.run(luksHeaderBackup(paths.image, paths.headerBackup));
+}
+
+/** Wipes a slot if it is in use, only after `proof` was seen to open a different one. */
+export async function freeSlot(system: System, target: RepoTarget, slot: number, proof: Secret): Promise<void> {
+  const slots = await usedSlots(system, target);
+  if (!slots.includes(slot)) return;
+  const openers = slots.filter((other) => other !== slot);
+  for (const other of openers) {
+    if (!(await opens(system, target, proof, other))) continue;
+    await system.run(luksKillSlot(target.paths.image, slot, proof));
+    return;
+  }
+  throw new RdcError(
+    'WRONG_CREDENTIAL',
+    `no other key slot of "${target.name}" was seen to open: slot ${slot} stays as it is`,
+  );
+}
+
+export async function usedSlots(system: System, { paths }: RepoTarget): Promise<number[]> {
+  const { stdout } = await system.run(luksMetadata(paths.image));
+  const metadata = JSON.parse(stdout) as { keyslots?: Record<string, unknown> };
+  return Object.keys(metadata.keyslots ?? {}).map(Number);
+}
+
+export async function mustOpen(system: System, target: RepoTarget, key: Secret, slot: number): Promise<void> {
+  if (await opens(system, target, key, slot)) return;
+  throw new RdcError(
+    'STEP_NOT_VERIFIED',
+    `the new credential of "${target.name}" does not open slot ${slot}: the old one is still in place`,
+  );
+}
+
+export async function opens(system: System, { paths, name }: RepoTarget, key: Secret, slot?: number): Promise<boolean> {
+  const test: Command = luksTestKey(paths.image, key, slot);
+  try {
+    return (await system.run(test)).exitCode === 0;
+  } catch (error) {
+    // 1: the slot is not active, or the image is no LUKS device; 4: the image cannot be read (cryptsetup(8)).
+    if (slot !== undefined && exitCodeOf(error) === 1) return false;
+    throw new RdcError('VOLUME_DAMAGED', `the image of repository "${name}" cannot be read as an encrypted volume`, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,83 @@
+// The start of the marked repositories at boot: all of them within the machine's means, a broken one never stops the rest,
+// and what a prep() could not do yet is tried again. How it went is kept for `rdc repo autostart list`.
+import { availableParallelism } from 'node:os';
+import pLimit from 'p-limit';
+import * as z from 'zod';
+import type { System } from '../lifecycle/system.ts';
+import { allRowSchema, type OutputOf, type RepoSummary } from '../protocol/operations.ts';
+import type { Finished, QueryContext, RunContext } from './handlers.ts';
+import { STATE_DIR } from './layout.ts';
+import { type AllDeps, carryOutOne, outcomeOf, type Row, type Terms } from './repo-all.ts';
+import { cancellation } from './run-command.ts';
+
+const BOOT_FILE = `${STATE_DIR}/autostart.json`;
+const bootSchema = z.object({ repositories: z.array(allRowSchema.extend({ at: z.number() })) });
+type Boot = z.infer<typeof bootSchema>;
+
+/** Milliseconds before a prep() that failed is called again: a network, a registry or a clock may come late. */
+const RETRIES_MS = [15_000, 60_000, 240_000];
+
+export async function startAtBoot(
+  { runs, listRepos }: Pick<AllDeps, 'runs' | 'listRepos'>,
+  context: RunContext,
+  retriesMs: readonly number[] = RETRIES_MS,
+): Promise<Finished<OutputOf<'machine.autostart'>>> {
+  const due = (await listRepos(context)).filter(({ autostart }) => autostart);
+  if (context.dryRun) {
+    const steps = due.map(({ guid, name }) => ({
+      id: `repo.${guid}`,
+      title: `start "${name}"`,
+      expect: 'change' as const,
+    }));
+    context.report({ kind: 'plan', steps });
+    return { outcome: 'planned' };
+  }
+  const limit = pLimit(availableParallelism() + 1);
+  const boot: Boot = { repositories: [] };
+  const rows = await Promise.all(due.map((repo) => startOne(repo)));
+  if (context.signal.aborted) throw cancellation(context.signal);
+  return { outcome: outcomeOf(rows), output: { repositories: rows } };
+
+  async function startOne(repo: RepoSummary): Promise<Row> {
+    const terms: Terms = { context, runs, waitMs: 0 };
+    for (let attempt = 0; ; attempt += 1) {
+      const { code, ...row } = await limit(() => carryOutOne(repo, orderOf(repo), terms));
+      const others = boot.repositories.filter(({ guid }) => guid !== repo.guid);
+      boot.repositories = [...others, { ...row, at: Date.now() }];
+      await context.system.writeFile(BOOT_FILE, `${JSON.stringify(boot, null, 2)}\n`, 0o600);
+      const pause = retriesMs[attempt];
+      if (code !== 'FUNCTION_FAILED' || pause === undefined || context.signal.aborted) return row;
+      context.report({ kind: 'warning', message: `"${repo.name}" is tried again in ${pause / 1000} s: ${row.reason}` });
+      await context.system.sleep(pause);
+    }
+  }
+}
+
+/** The machine's key is the only one at hand. */
+function orderOf({ guid, state }: RepoSummary) {
+  if (state === 'up') return { result: 'already' as const, reason: 'it is up' };
+  return { operation: 'repo.up' as const, input: { repo: guid, mount: true, prepOnly: false } };
+}
+
+export async function listAutostart(
+  context: QueryContext,
+  listRepos: AllDeps['listRepos'],
+): Promise<OutputOf<'repo.autostart-list'>> {
+  const [repos, boot] = await Promise.all([listRepos(context), readBoot(context.system)]);
+  const repositories = repos.map(({ name, guid, autostart, state }) => {
+    const found = boot.repositories.find((row) => row.guid === guid);
+    if (!autostart || found === undefined) return { name, guid, state, enabled: autostart };
+    const { name: _, guid: __, ...lastBoot } = found;
+    return { name, guid, state, enabled: true, lastBoot };
+  });
+  return { repositories };
+}
+
+/** Only a report: one that was torn by a power cut is none. */
+async function readBoot(system: System): Promise<Boot> {
+  try {
+    return bootSchema.parse(JSON.parse((await system.readFile(BOOT_FILE)) ?? ''));
+  } catch {
+    return { repositories: [] };
+  }
+}

@@ -1,0 +1,158 @@
+// rdc repo autostart: which repositories a machine starts by itself when it boots.
+import { formatDuration } from '../../protocol/duration.ts';
+import { RdcError } from '../../protocol/errors.ts';
+import type { OutputOf, RunOperation } from '../../protocol/operations.ts';
+import type { Secret } from '../../protocol/secret.ts';
+import type { AgentClient } from '../agent-client.ts';
+import { call, type RunEnd, runOperation, withAgent } from '../agent-run.ts';
+import { defineCommand } from '../command.ts';
+import type { CommandContext } from '../context.ts';
+import { givenCredential, withCredential } from '../credential-source.ts';
+import type { Paint } from '../io.ts';
+import { paintState, renderTable, renderTime, sayDone } from '../render.ts';
+import { showEnd } from '../repo-end.ts';
+import { currentPlace, machineTarget, type RepositoryTarget, recordsNamed, repositoryTarget } from '../target.ts';
+import { credentialSource, machineOfRepo, machineOption, repoArgument } from './options.ts';
+
+type Change = 'repo.autostart-enable' | 'repo.autostart-disable';
+type Listed = OutputOf<'repo.autostart-list'>['repositories'][number];
+
+const KEY_ON_SERVER =
+  'A key for it then lies on the server, for root only: whoever is root there can open it without the credential.';
+
+const enable = defineCommand({
+  name: 'repo autostart enable',
+  summary: 'start a repository when its machine boots',
+  details: `Needs the credential once. ${KEY_ON_SERVER}`,
+  args: { name: repoArgument },
+  options: { machine: machineOfRepo, ...credentialSource },
+  changes: 'machine',
+  async run(command, { name, machine: machineName, ...source }) {
+    const repo = await repositoryTarget(command, name, machineName);
+    const given = await givenCredential(command, source);
+    return await withAgent(command, repo.machine, async (client) => {
+      const end = await change(command, { client, repo, given }, 'repo.autostart-enable');
+      return showEnd(command, repo.machine, end, {
+        done: `repository "${repo.name}" starts when "${repo.machine.name}" boots; a key for it now lies on that machine`,
+        already: `repository "${repo.name}" starts when "${repo.machine.name}" boots`,
+      });
+    });
+  },
+});
+
+const disable = defineCommand({
+  name: 'repo autostart disable',
+  summary: 'no longer start a repository when its machine boots',
+  details: "Removes the machine's key for it, from the image and from the disk. What runs goes on.",
+  args: { name: repoArgument },
+  options: { machine: machineOfRepo, ...credentialSource },
+  changes: 'machine',
+  async run(command, { name, machine: machineName, ...source }) {
+    const repo = await repositoryTarget(command, name, machineName);
+    const given = await givenCredential(command, source);
+    return await withAgent(command, repo.machine, async (client) => {
+      const end = await change(command, { client, repo, given }, 'repo.autostart-disable');
+      return showEnd(command, repo.machine, end, {
+        done: `repository "${repo.name}" no longer starts when "${repo.machine.name}" boots; its key is gone from there`,
+        already: `repository "${repo.name}" does not start when "${repo.machine.name}" boots`,
+      });
+    });
+  },
+});
+
+const enableAll = defineCommand({
+  name: 'repo autostart enable-all',
+  summary: 'start all repositories of a machine when it boots',
+  details: `Those whose credential this workstation does not hold are told, and the exit code is then 3. ${KEY_ON_SERVER}`,
+  args: {},
+  options: { machine: machineOption },
+  changes: 'machine',
+  async run(command, { machine: machineName }) {
+    const { io } = command;
+    const machine = await machineTarget(command, machineName);
+    const { context } = await currentPlace(command);
+    return await withAgent(command, machine, async (client) => {
+      const { repositories } = await call(command, client, 'repo.autostart-list', {});
+      const rows: { name: string; result: string; reason?: string }[] = [];
+      for (const { name, guid, enabled } of repositories) {
+        if (enabled) {
+          rows.push({ name, result: 'already' });
+          continue;
+        }
+        const isRecorded = recordsNamed(context, guid).some(({ record }) => record.machine === machine.name);
+        const repo: RepositoryTarget = { machine, name, ref: guid, guid: isRecorded ? guid : undefined };
+        rows.push({ name, ...(await tryOne(command, client, repo)) });
+      }
+      io.printJson({ machine: machine.name, dryRun: command.dryRun, repositories: rows });
+      for (const { name, result, reason } of rows) io.say(`${name}: ${reason ?? result}`);
+      const failed = rows.filter(({ result }) => result === 'failed');
+      if (failed.length > 0) return 'PARTIAL';
+      sayDone(io, command.dryRun, `all repositories of "${machine.name}" start when it boots`);
+      return undefined;
+    });
+  },
+});
+
+async function tryOne(
+  command: CommandContext,
+  client: AgentClient,
+  repo: RepositoryTarget,
+): Promise<{ result: string; reason?: string }> {
+  try {
+    const { outcome } = await change(command, { client, repo, given: undefined }, 'repo.autostart-enable');
+    return { result: outcome };
+  } catch (error) {
+    if (!(error instanceof RdcError) || error.code === 'INTERRUPTED' || error.code === 'CONNECTION_LOST') throw error;
+    return { result: 'failed', reason: error.message };
+  }
+}
+
+async function change(
+  command: CommandContext,
+  opening: { client: AgentClient; repo: RepositoryTarget; given: Secret | undefined },
+  operation: Change & RunOperation,
+): Promise<RunEnd<OutputOf<Change>>> {
+  const { client, repo } = opening;
+  return await withCredential(command, opening, async (credential) => {
+    if (credential === undefined) {
+      throw new RdcError('CREDENTIAL_MISSING', `the credential of "${repo.name}" is not known here`, {
+        hint: `rdc repo credential add ${repo.name}`,
+      });
+    }
+    return await runOperation(command, { client, machine: repo.machine }, operation, { repo: repo.ref, credential });
+  });
+}
+
+const list = defineCommand({
+  name: 'repo autostart list',
+  summary: 'show which repositories a machine starts when it boots, and how the last boot went',
+  args: {},
+  options: { machine: machineOption },
+  changes: 'nothing',
+  async run(command, { machine: machineName }) {
+    const { io } = command;
+    const machine = await machineTarget(command, machineName);
+    const { repositories } = await withAgent(command, machine, (client) =>
+      call(command, client, 'repo.autostart-list', {}),
+    );
+    io.printJson({ machine: machine.name, repositories });
+    if (repositories.length === 0) io.say(`there is no repository on "${machine.name}" yet`);
+    else if (!io.json) io.print(await renderList(repositories, io.paintOut));
+    return undefined;
+  },
+});
+
+async function renderList(repositories: readonly Listed[], paint: Paint): Promise<string> {
+  const rows = repositories.map(({ name, enabled, state, lastBoot }) => [
+    name,
+    enabled ? 'on' : 'off',
+    paintState(state, paint),
+    lastBoot === undefined
+      ? ''
+      : `${paintState(lastBoot.result, paint)} ${renderTime(lastBoot.at)} (${formatDuration(lastBoot.ms)})`,
+    lastBoot?.reason ?? '',
+  ]);
+  return await renderTable(['NAME', 'AUTOSTART', 'STATE', 'LAST BOOT', ''], rows, paint);
+}
+
+export const AUTOSTART_COMMANDS = [enable, enableAll, disable, list];
