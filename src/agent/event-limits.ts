@@ -1,8 +1,8 @@
 // How large one event and the log of one run may become, so that no output, however long, fills memory or disk.
 import type { RunEvent } from '../protocol/events.ts';
 
-/** Of one run on disk; steps and warnings are kept beyond it. */
-export const MOST_LOG_BYTES = 64 * 1024 ** 2;
+/** Of one run on disk, enough for 50 MB of lines as programs write them; steps and warnings are kept beyond it. */
+export const MOST_LOG_BYTES = 256 * 1024 ** 2;
 /** Characters of one output event. */
 export const LONGEST_TEXT = 32 * 1024;
 
