@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   BEHAVIOUR,
   BROKEN,
+  MANUAL_SLOTS,
   manyServices,
   NOTING,
   ODD_NAMES,
@@ -113,7 +114,7 @@ describe('one up of everything', () => {
   });
 
   test('root and first-level directories are found, in any letter case; hidden and deeper ones are not', () => {
-    for (const call of ['up', 'up /B', 'up /a', 'up /b', 'up /current']) expect(calls).toContain(call);
+    for (const call of ['up', 'up /B', 'up /a', 'up /backend', 'up /current']) expect(calls).toContain(call);
     expect(calls.join('\n')).not.toMatch(/hidden|deep|NOT-CALLED/);
   });
 
@@ -131,6 +132,11 @@ describe('one up of everything', () => {
   test('every prep is called before any up', () => {
     const firstUp = calls.indexOf('up');
     expect(calls.slice(0, firstUp)).toEqual(calls.slice(firstUp).map((call) => call.replace('up', 'prep')));
+  });
+
+  test('the layout of the manual: root, backend, database, monitoring', () => {
+    const layout = calls.filter((call) => /^up( \/(backend|database|monitoring))?$/.test(call));
+    expect(layout).toEqual(['up', 'up /backend', 'up /database', 'up /monitoring']);
   });
 
   test('a Rediaccfile that its mode lets nobody read is called: functions and checks are root', () => {
@@ -300,6 +306,11 @@ describe('one down', () => {
     expect(calls.filter((call) => call !== 'down /Y')).toEqual([...directories, 'down']);
   });
 
+  test('the layout of the manual, backwards: monitoring, database, backend, root', () => {
+    const layout = calls.filter((call) => /^down( \/(backend|database|monitoring))?$/.test(call));
+    expect(layout).toEqual(['down /monitoring', 'down /database', 'down /backend', 'down']);
+  });
+
   test('every down is called, failures are told, and the run ends partial with exit code 3', () => {
     expect(down.exitCode).toBe(3);
     expect(down.told.failed.map(({ where }) => where)).toEqual(['Y down', 'X down', 'root down']);
@@ -319,21 +330,21 @@ describe('what stops a run', () => {
   });
 
   test('--prep-only calls every prep and no up', async () => {
-    await replaceBy({ Rediaccfile: NOTING, 'b/rediaccfile': NOTING });
+    await replaceBy({ Rediaccfile: NOTING, 'backend/Rediaccfile': NOTING });
     expect(await ran('repo up rules --prep-only')).toMatchObject({ exitCode: 0, told: { outcome: 'done' } });
-    expect(await called()).toEqual(['prep', 'prep /b']);
+    expect(await called()).toEqual(['prep', 'prep /backend']);
   });
 
-  test('an up of the root that fails stops, and up sees what prep wrote', async () => {
+  test('an up of the root that fails stops; up sees what prep wrote; the slots of the manual have its addresses', async () => {
     const root = `${NOTING}
-      prep() { note prep; printf 'services: {late: {image: busybox}}' >b/compose.yaml; }
-      up() { note up; echo "late: $LATE_IP"; return 6; }\n`;
-    await replaceBy({ Rediaccfile: root, 'b/rediaccfile': NOTING });
+      prep() { note prep; printf 'services: {late: {image: busybox}}' >backend/compose.yaml; }
+      up() { note up; echo "$API_IP $POSTGRES_IP $REDIS_IP late: $LATE_IP"; return 6; }\n`;
+    await replaceBy({ Rediaccfile: root, 'backend/Rediaccfile': NOTING, '.rediacc.json': MANUAL_SLOTS });
     const { exitCode, told, stderr } = await ran('repo up rules');
     expect(exitCode).toBe(1);
     expect(told.error.message).toContain('up() of "rules" (Rediaccfile) failed: exit code 6');
-    expect(said(stderr, 'root up')).toEqual(['late: 127.0.11.2']);
-    expect(await called()).toEqual(['prep', 'prep /b', 'up']);
+    expect(said(stderr, 'root up')).toEqual(['127.0.11.2 127.0.11.3 127.0.11.4 late: 127.0.11.5']);
+    expect(await called()).toEqual(['prep', 'prep /backend', 'up']);
   });
 });
 
@@ -394,12 +405,16 @@ describe('refused before anything runs', () => {
     expect(await called()).toEqual([]);
   });
 
-  test('up refuses a 62nd service, and names that collide, by name, and calls nothing', async () => {
-    await replaceBy({ ...ORDINARY, ...BROKEN.composeFiles });
+  test.each([
+    ['many', 'a 62nd service', 'many/docker-compose.yml:63: service "s61" is one too many'],
+    ['names', 'names that collide', 'services "a-b" (names/docker-compose.yml:2) and "a_b"'],
+    ['bomb', 'a YAML bomb', 'bomb/compose.yml:'],
+  ])('up refuses the directory "%s", %s, by name and calls nothing', async (directory, _what, words) => {
+    const files = Object.entries(BROKEN.composeFiles).filter(([path]) => path.startsWith(directory));
+    await replaceBy({ ...ORDINARY, ...Object.fromEntries(files) });
     const { exitCode, told } = await ran('repo up rules');
     expect(exitCode).toBe(2);
-    expect(told.error.message).toContain('service "s61" is one too many');
-    expect(told.error.message).toContain('services "a-b" (names/docker-compose.yml:2) and "a_b"');
+    expect(told.error.message).toContain(words);
     expect(await called()).toEqual([]);
   });
 
