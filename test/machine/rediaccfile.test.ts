@@ -12,8 +12,9 @@ import {
   ORDINARY,
   type RepositoryFiles,
 } from '../fixtures/rediaccfile/files.ts';
-import { type Desk, openDesk } from './desk.ts';
-import { startTestVm, type TestVm } from './vm.ts';
+import type { Desk } from './desk.ts';
+import { startSetUp } from './set-up.ts';
+import type { TestVm } from './vm.ts';
 
 interface Ran {
   exitCode: number;
@@ -44,11 +45,7 @@ let guid: string;
 let mountPoint: string;
 
 beforeAll(async () => {
-  vm = await startTestVm();
-  desk = await openDesk(vm);
-  await desk.done('context create-local home --ssh-key ~/.ssh/id_ed25519');
-  await desk.done(`context add-machine box --ip ${vm.sshHost} --user deploy --port ${vm.sshPort}`);
-  await desk.done(`context setup-machine box --registry-mirror ${vm.registryMirror}`);
+  ({ vm, desk } = await startSetUp());
   await desk.done('repo create rules --size 150M');
   await desk.done('repo mount rules');
   ({ guid, mountPoint } = await desk.json<{ guid: string; mountPoint: string }>('repo status rules'));
