@@ -1,12 +1,14 @@
 // rdc repo validate: what can be told about a repository from its files, without running anything, and the one change
 // that goes with it, giving back the slots of services that are gone.
 import { checkServices } from '../lifecycle/check-services.ts';
+import { readSettings } from '../lifecycle/env-settings.ts';
+import { functionEnvironment } from '../lifecycle/function-call.ts';
 import { findRediaccfiles, nameOf } from '../lifecycle/rediaccfile.ts';
 import { readWithText, saveServicesFile } from '../lifecycle/services-file.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
 import { describeFinding, type Finding } from '../network/finding.ts';
-import { parseServicesFile, pruneServices, type ServicesFile } from '../network/services.ts';
+import { parseServicesFile, pruneServices, type ServicesFile, serviceVariable } from '../network/services.ts';
 import { RdcError } from '../protocol/errors.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import { findFaults } from './check-rediaccfiles.ts';
@@ -82,7 +84,20 @@ export async function examine(system: System, target: RepoTarget): Promise<Exami
     found.push(...fault.split('\n').map((message) => bashFinding(nameOf(file), message)));
   }
   const { findings, names } = await checkServices(system, target, files ?? [], slots ?? noSlots);
+  const environment = functionEnvironment(
+    target,
+    addressNames([...names, ...Object.keys((slots ?? noSlots).services)]),
+  );
+  for (const file of files ?? []) {
+    const envFile = nameOf({ ...file, file: '.env' });
+    await orFinding(envFile, 'env', found, () => readSettings(system, target.paths.mountPoint, file, environment));
+  }
   return { findings: [...found, ...findings], names, slots: slots ?? noSlots };
+}
+
+/** Which variables there will be; their values are of no matter to a check. */
+function addressNames(services: readonly string[]): Record<string, string> {
+  return Object.fromEntries(services.map((name) => [serviceVariable(name), '']));
 }
 
 /** bash and the checks before it say "FILE:LINE: reason" or "FILE: line LINE: reason". */
@@ -109,15 +124,16 @@ async function orFinding<T>(
     return await work();
   } catch (error) {
     if (!(error instanceof RdcError) || !['INVALID_INPUT', 'CONFIG_INVALID'].includes(error.code)) throw error;
-    const line = /(?:line |:)(\d+):/.exec(error.message)?.[1];
+    const line = /(?:line |:)(\d+)(?::| sets)/.exec(error.message)?.[1];
     const place = line === undefined ? {} : { line: Number(line) };
     found.push({ file, ...place, rule, severity: 'error', message: withoutPlace(error.message, file) });
     return undefined;
   }
 }
 
-/** Where it is said already: "/mnt/…/web/Rediaccfile:3: …". */
+/** Where it is said already: "/mnt/…/web/Rediaccfile:3: …", "web/.env: line 3 …". */
 function withoutPlace(message: string, file: string): string {
-  const at = message.startsWith('/') ? message.indexOf(`/${file}`) : -1;
-  return at < 0 ? message : message.slice(at + file.length + 1).replace(/^(:\d+)?:? /, '');
+  const at = message.startsWith('/') ? message.indexOf(`/${file}`) + 1 : 0;
+  if (!message.startsWith(file, at)) return message;
+  return message.slice(at + file.length).replace(/^(:\d+)?:? (line \d+:? )?/, '');
 }

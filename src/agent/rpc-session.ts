@@ -14,7 +14,7 @@ import { type RunResult, runOptionsSchema } from '../protocol/operations.ts';
 import {
   callRequest,
   cancelRequest,
-  eventNotification,
+  eventsNotification,
   followRequest,
   heartbeatNotification,
   runRequest,
@@ -76,9 +76,9 @@ class Conversation {
   }
 
   follow(run: RunId, after: number): Promise<RunResult> {
-    // Resolves when the event has been taken by the socket: a slow follower is waited for, nothing piles up.
-    const onEvent = (event: JournalEvent) => this.#connection.sendNotification(eventNotification, event);
-    return this.#deps.runs.follow(run, { after, onEvent, signal: this.#gone });
+    // Resolves when the events have been taken by the socket: a slow follower is waited for, nothing piles up.
+    const onEvents = (events: JournalEvent[]) => this.#connection.sendNotification(eventsNotification, { events });
+    return this.#deps.runs.follow(run, { after, onEvents, signal: this.#gone });
   }
 
   async cancel(run: RunId): Promise<{ noted: boolean }> {

@@ -12,24 +12,22 @@ import { isGoingOn, readRequest, readResult } from './run-files.ts';
 export interface Following {
   /** Number of the last event that is not wanted; 0: all. */
   after: number;
-  /** The next event is given when this has resolved: a slow follower is waited for. */
-  onEvent(event: JournalEvent): Promise<void>;
+  /** At least one, in order. The next ones are given when this has resolved: a slow follower is waited for. */
+  onEvents(events: JournalEvent[]): Promise<void>;
   /** The follower is gone. */
   signal?: AbortSignal | undefined;
 }
 
 /** Throws CANCELLED when the signal ends the following. */
-export async function followRun(source: RunSource, { after, onEvent, signal }: Following): Promise<RunResult> {
+export async function followRun(source: RunSource, { after, onEvents, signal }: Following): Promise<RunResult> {
   const reader = await source.reader(after);
   try {
     for (;;) {
       const mark = source.mark();
       const result = await source.result();
       for (let events = await reader.next(); events.length > 0; events = await reader.next()) {
-        for (const event of events) {
-          if (signal?.aborted) throw new RdcError('CANCELLED', 'the follower is gone');
-          await onEvent(event);
-        }
+        if (signal?.aborted) throw new RdcError('CANCELLED', 'the follower is gone');
+        await onEvents(events);
       }
       if (result !== undefined) return result;
       if (signal?.aborted) throw new RdcError('CANCELLED', 'the follower is gone');

@@ -1,4 +1,4 @@
-// Runs are kept bounded: the newest 200, no older than 30 days, 256 MiB in all. One that goes on is never removed.
+// Runs are kept bounded: the newest 200, no older than 30 days, 1 GiB in all. One that goes on is never removed.
 import { readdir, stat } from 'node:fs/promises';
 import { orAbsent } from './linux-files.ts';
 import { isGoingOn, removeRun, runIds } from './run-files.ts';
@@ -12,7 +12,7 @@ export interface Retention {
 export const RETENTION: Retention = {
   mostRuns: 200,
   oldestMs: 30 * 24 * 3600 * 1000,
-  mostBytes: 256 * 1024 ** 2,
+  mostBytes: 1024 * 1024 ** 2,
 };
 
 export async function pruneRuns(runsDir: string, { mostRuns, oldestMs, mostBytes }: Retention): Promise<void> {

@@ -3,6 +3,7 @@
 import { formatDuration } from '../protocol/duration.ts';
 import type { PlanStep, RunEvent } from '../protocol/events.ts';
 import { cleanLine, type Io } from './io.ts';
+import { createOutputLines, type OutputEvent, type SourcedLine } from './output-lines.ts';
 import { describePlan } from './plan-text.ts';
 import { openScreen, type Screen } from './screen.ts';
 import { describeStep, type StepEvent } from './step-text.ts';
@@ -14,6 +15,8 @@ const FRAME_MS = 100;
 const LAST_WORDS = 10;
 /** Without a changing line, a long step says that it is still at it. */
 const STILL_MS = 15_000;
+/** Characters of a line that has not come to its end, shown behind its step. */
+const LONGEST_NOTE = 200;
 /** What docker prints of every layer of an image, many times a second; the log of the run keeps it. */
 const IMAGE_PROGRESS =
   /^\s*[0-9a-f]{12}:? (?:Pulling fs layer|Waiting|Downloading|Verifying Checksum|Download complete|Extracting|Pull complete|Already exists)\b/;
@@ -48,6 +51,7 @@ class Drawing implements Progress {
   readonly #running = new Map<string, Running>();
   readonly #plan: PlanStep[] = [];
   readonly #lastWords = new Map<string, string[]>();
+  readonly #lines = createOutputLines();
   readonly #timer: NodeJS.Timeout;
 
   constructor(io: Io, screen: Screen, now: () => number) {
@@ -61,7 +65,7 @@ class Drawing implements Progress {
   event(event: RunEvent): void {
     if (event.kind === 'step') this.step(event);
     else if (event.kind === 'progress') this.transfer(event);
-    else if (event.kind === 'output') this.#output(event.source, event.text);
+    else if (event.kind === 'output') this.#output(event);
     else if (event.kind === 'plan') this.#planned(event.steps);
     else if (event.kind === 'phase') this.#phase(event.id, event.text);
     else this.#aside(() => this.#io.warn(event.message, event.hint));
@@ -75,6 +79,7 @@ class Drawing implements Progress {
       this.#draw();
       return;
     }
+    for (const line of this.#lines.rest(title)) this.#outputLine(line);
     this.#running.delete(id);
     if (state === 'failed' && this.#io.quiet) this.#quote(title);
     this.#lastWords.delete(title);
@@ -96,6 +101,7 @@ class Drawing implements Progress {
 
   close(): void {
     clearInterval(this.#timer);
+    for (const line of this.#lines.rest()) this.#outputLine(line);
     this.#screen.close();
   }
 
@@ -103,17 +109,24 @@ class Drawing implements Progress {
     for (const line of this.#lastWords.get(source) ?? []) this.#screen.line(line);
   }
 
-  #output(source: string, text: string): void {
+  #output(event: OutputEvent): void {
+    const line = this.#lines.take(event);
+    if (line === undefined) this.#note(event.source, cleanLine(this.#lines.begun(event).slice(-LONGEST_NOTE), false));
+    else this.#outputLine(line);
+  }
+
+  #outputLine({ source, text }: SourcedLine): void {
     const { cyan, isColorSupported } = this.#io.paintErr;
     const line = cleanLine(text, isColorSupported);
     const words = [...(this.#lastWords.get(source) ?? []), `${source} | ${line}`];
     this.#lastWords.set(source, words.slice(-LAST_WORDS));
-    if (this.#io.verbose || !IMAGE_PROGRESS.test(line)) {
-      this.#line(`${cyan(`${source} |`)} ${line}`);
-      return;
-    }
+    if (this.#io.verbose || !IMAGE_PROGRESS.test(line)) this.#line(`${cyan(`${source} |`)} ${line}`);
+    else this.#note(source, line.trim());
+  }
+
+  #note(source: string, words: string): void {
     const running = [...this.#running.values()].find(({ title }) => title === source);
-    if (running !== undefined) running.note = line.trim();
+    if (running !== undefined) running.note = words;
     this.#draw();
   }
 

@@ -11,7 +11,7 @@ export type Stream = 'stdout' | 'stderr';
 export interface Line {
   stream: Stream;
   text: string;
-  /** The line goes on in the next one of this stream. */
+  /** The line goes on in the next one of this stream, which is empty where only the line end was still to come. */
   partial?: true;
   /** Base64 of the bytes, where they are no UTF-8 and `text` has U+FFFD in their place. */
   raw?: string;
@@ -40,8 +40,6 @@ class LineBuffer {
   readonly #onLine: (line: Line) => void;
   #rest: Buffer = Buffer.alloc(0);
   #timer: NodeJS.Timeout | undefined;
-  /** A part of the current line has come out: its end is told, even where nothing stands before it. */
-  #open = false;
 
   constructor(stream: Stream, onLine: (line: Line) => void) {
     this.#stream = stream;
@@ -88,10 +86,6 @@ class LineBuffer {
   }
 
   #tell(bytes: Buffer, partial: boolean): void {
-    // The end of a line that was told in parts: nothing more to say of it.
-    const isEmptyEnd = this.#open && !partial && bytes.length === 0;
-    this.#open = partial;
-    if (isEmptyEnd) return;
     const text = bytes.toString('utf8');
     const isFaithful = !text.includes('\uFFFD') || Buffer.from(text).equals(bytes);
     this.#onLine({

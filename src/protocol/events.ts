@@ -32,7 +32,7 @@ export const runEventSchema = z.discriminatedUnion('kind', [
     source: z.string(),
     stream: z.enum(['stdout', 'stderr']),
     text: z.string(),
-    /** The line goes on in the next output of this source and stream. */
+    /** The line goes on in the next output of this source and stream, which may be empty: then it was the line end. */
     partial: z.literal(true).optional(),
     /** Base64 of the bytes as they were, where they are no UTF-8. */
     raw: z.string().optional(),

@@ -20,7 +20,8 @@ export const followRequest = new RequestType<{ run: RunId; after: number }, RunR
 export const cancelRequest = new RequestType<{ run: RunId }, { noted: boolean }, WireError>('cancel');
 /** Sent by the agent as soon as a run has its id, before its first event. */
 export const startedNotification = new NotificationType<{ run: RunId; operation: string }>('started');
-export const eventNotification = new NotificationType<JournalEvent>('event');
+/** In order, as many as there are: one message per line of a talkative program would cost more than the line. */
+export const eventsNotification = new NotificationType<{ events: JournalEvent[] }>('events');
 /** Every 10 s from the agent, so that a dead link is noticed on both sides. */
 export const heartbeatNotification = new NotificationType<{ at: number }>('heartbeat');
 

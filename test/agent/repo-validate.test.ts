@@ -31,6 +31,18 @@ describe('an examination', () => {
     expect(names).toEqual(['b']);
   });
 
+  it('tells of a .env that "repo up" would refuse, without its value', async () => {
+    const system = repository()
+      .file(`${mount}/a/.env`, 'TAG=1\nB_IP=hunter2\n')
+      .file(`${mount}/b/.env`, 'PATH=/hunter2\n');
+    const { findings } = await examine(system, target);
+    const told = findings
+      .filter(({ rule }) => rule === 'env')
+      .map(({ file, line, message }) => `${file}:${line} ${message}`);
+    expect(told).toEqual([expect.stringMatching(/^a\/.env:2 .*B_IP/), expect.stringMatching(/^b\/.env:1 .*PATH/)]);
+    expect(JSON.stringify(findings)).not.toContain('hunter2');
+  });
+
   it('control: of a repository in order finds nothing', async () => {
     const system = repository()
       .file(`${mount}/a/compose.yml`, 'services: {}\n')

@@ -21,8 +21,8 @@ function say({ report }: RunContext, text: string): void {
 
 async function followed(runs: Runs, run: RunId, after = 0) {
   const events: JournalEvent[] = [];
-  const onEvent = async (event: JournalEvent) => void events.push(event);
-  const result = await runs.follow(run, { after, onEvent });
+  const onEvents = async (some: JournalEvent[]) => void events.push(...some);
+  const result = await runs.follow(run, { after, onEvents });
   return { events, result, texts: events.map(({ event }) => (event.kind === 'output' ? event.text : event.kind)) };
 }
 
@@ -82,7 +82,7 @@ describe('a run', () => {
     );
     const run = await runs.start(SHOP);
     const gone = new AbortController();
-    const following = runs.follow(run, { after: 0, onEvent: async () => undefined, signal: gone.signal });
+    const following = runs.follow(run, { after: 0, onEvents: async () => undefined, signal: gone.signal });
     gone.abort();
     await expect(following).rejects.toMatchObject({ code: 'CANCELLED' });
     await runs.settle();

@@ -219,6 +219,59 @@ describe('progress', () => {
     expect(quiet.text().stderr).toBe('warning: two services share one address\n  hint: rdc repo validate shop\n');
   });
 
+  test('the parts of a line are shown as one line, per source and stream; what never ends comes with its step', async () => {
+    const { io, text } = bufferedIo();
+    const progress = await openProgress(io, () => 0);
+    const said = (stream: 'stdout' | 'stderr', words: string, partial?: true) =>
+      progress.event({ kind: 'output', source: 'root up', stream, text: words, ...(partial && { partial }) });
+    said('stdout', 'Password: ', true);
+    said('stderr', 'a warning between');
+    said('stdout', 'ok');
+    said('stdout', '10%\r20%\r', true);
+    said('stdout', '');
+    said('stdout', 'next', true);
+    progress.event({ kind: 'step', id: 'up.root', title: 'root up', state: 'done', ms: 0 });
+    said('stdout', 'end', true);
+    progress.close();
+    expect(text().stderr).toBe(
+      [
+        'root up | a warning between',
+        'root up | Password: ok',
+        'root up | 20%',
+        'root up | next',
+        '✓ root up 0.0s',
+        'root up | end',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  test('a prompt is seen while its step runs', async () => {
+    const { io, text } = bufferedIo({ terminal: { stderr: true } });
+    const progress = await openProgress(io, () => 0);
+    progress.event({ kind: 'step', id: 'up.root', title: 'root up', state: 'start' });
+    progress.event({ kind: 'output', source: 'root up', stream: 'stdout', text: 'Password: ', partial: true });
+    expect(text().stderr).toContain('root up 0.0s  Password: ');
+    progress.close();
+  });
+
+  test('a line that never ends is shown in pieces, so that it fills no memory', async () => {
+    const { io, text } = bufferedIo();
+    const progress = await openProgress(io, () => 0);
+    const part = {
+      kind: 'output',
+      source: 'root up',
+      stream: 'stdout',
+      text: 'x'.repeat(16_384),
+      partial: true,
+    } as const;
+    for (let sent = 0; sent < 100; sent++) progress.event(part);
+    const before = text().stderr.length;
+    expect(before).toBeGreaterThan(1024 ** 2);
+    progress.close();
+    expect(text().stderr.replaceAll(/[^x]/g, '').length).toBe(100 * 16_384);
+  });
+
   test('on a terminal a running step is seen, and nothing of it stays', async () => {
     const { io, text } = bufferedIo({ terminal: { stderr: true } });
     let now = 0;

@@ -231,7 +231,8 @@ export class FakeMachine {
         if (input.mount === false && repo.state === 'closed')
           throw new RdcError('FAILED', `repository "${name}" is closed`);
         this.#open(repo, input);
-        report({ kind: 'output', source: 'root up', stream: 'stdout', text: 'Starting services...' });
+        report({ kind: 'output', source: 'root up', stream: 'stdout', text: 'Starting ', partial: true });
+        report({ kind: 'output', source: 'root up', stream: 'stdout', text: 'services...' });
         if (this.failing.includes('root up'))
           report({ kind: 'step', id: 'up.root', title: 'root up', state: 'failed', detail: 'exit code 1', ms: 100 });
         repo.state = 'up';

@@ -54,14 +54,19 @@ it('a prompt comes after half a second, and the rest of its line neither lost no
   ]);
 });
 
-it('the end of a line that came in parts is no empty line; an empty line is one', () => {
+it('the end of a line that came in parts is told, so that the next line does not go on from it', () => {
   const lines: Line[] = [];
   const splitter = createLineSplitter((line) => lines.push(line));
   splitter.write('stdout', Buffer.from('10%\r20%\r'));
   vi.advanceTimersByTime(1000);
   splitter.write('stdout', Buffer.from('\n\nz'));
   splitter.end();
-  expect(lines.map(({ text }) => text)).toEqual(['10%\r20%\r', '', 'z']);
+  expect(lines.map(({ text, partial }) => [text, partial])).toEqual([
+    ['10%\r20%\r', true],
+    ['', undefined],
+    ['', undefined],
+    ['z', undefined],
+  ]);
 });
 
 it('bytes that are no UTF-8 are kept beside the text; U+FFFD itself is text', () => {

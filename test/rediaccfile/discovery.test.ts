@@ -8,6 +8,7 @@ import { findFaults, refuseFaults } from '../../src/agent/check-rediaccfiles.ts'
 import { createLinuxSystem } from '../../src/agent/linux-system.ts';
 import { readSettings } from '../../src/lifecycle/env-settings.ts';
 import { findRediaccfiles, labelOf } from '../../src/lifecycle/rediaccfile.ts';
+import { RdcError } from '../../src/protocol/errors.ts';
 
 const system = createLinuxSystem();
 let mount: string;
@@ -159,6 +160,51 @@ describe('before anything runs', () => {
   ])('%s', async (_what, text, words) => {
     put('api/Rediaccfile', text);
     expect(await faults()).toEqual(words === undefined ? [] : [expect.stringContaining(words)]);
+  });
+
+  it('one that crashes bash is told, and the others are judged all the same', async () => {
+    put('a/Rediaccfile', '$('.repeat(20_000));
+    put('b/Rediaccfile', 'up() { :; }\n');
+    put('c/Rediaccfile', 'up() { fi; }\n');
+    expect(await faults()).toEqual([
+      expect.stringMatching(/^a\/Rediaccfile: .*SIGSEGV/),
+      expect.stringContaining('c/Rediaccfile: line 1: syntax error'),
+    ]);
+  });
+
+  it('where the one bash for all files never comes to its end, each file is read on its own', async () => {
+    for (const name of ['a', 'b', 'c']) put(`${name}/Rediaccfile`, name === 'a' ? 'up() { :; }\n' : 'up() { fi; }\n');
+    const starts: string[][] = [];
+    const hanging: typeof system = {
+      ...system,
+      async run(one, onOutput) {
+        starts.push([...one.args]);
+        if (!one.args.includes('-c')) return system.run(one, onOutput);
+        onOutput?.('stdout', Buffer.from('0\n'));
+        throw new RdcError('COMMAND_FAILED', 'took longer than 20 s');
+      },
+    };
+    const found = await findFaults(hanging, mount, await find());
+    expect([...found.values()]).toEqual([
+      expect.stringContaining('b/Rediaccfile: line 1: syntax error'),
+      expect.stringContaining('c/Rediaccfile: line 1: syntax error'),
+    ]);
+    // What has been answered is not asked again.
+    expect(starts.map((args) => args.at(-1))).toEqual(['./c/Rediaccfile', './b/Rediaccfile', './c/Rediaccfile']);
+  });
+
+  it('sixty good files cost one start of bash', async () => {
+    for (let index = 0; index < 60; index++) put(`d${index}/Rediaccfile`);
+    let starts = 0;
+    const counting: typeof system = {
+      ...system,
+      run: (...words) => {
+        starts++;
+        return system.run(...words);
+      },
+    };
+    expect((await findFaults(counting, mount, await find())).size).toBe(0);
+    expect(starts).toBe(1);
   });
 
   it('what is to mend a file mends it', async () => {

@@ -7,7 +7,8 @@ import { OPERATIONS, type RunSummary } from '../../protocol/operations.ts';
 import { call, followRun, interrupted, withAgent } from '../agent-run.ts';
 import { argument, defineCommand, option } from '../command.ts';
 import { untilInterrupted } from '../interrupt.ts';
-import { cleanLine } from '../io.ts';
+import { cleanLine, type Io } from '../io.ts';
+import { createOutputLines, type SourcedLine } from '../output-lines.ts';
 import { parseValue, parseWith } from '../parse.ts';
 import { paintState, renderTable, renderTime } from '../render.ts';
 import { describeStep } from '../step-text.ts';
@@ -103,14 +104,15 @@ const logs = defineCommand({
     const { io, signal } = command;
     const machine = await machineTarget(command, machineName);
     const events: JournalEvent[] = [];
+    const printer = createLogPrinter(io);
     const onEvent = (event: JournalEvent) => {
-      events.push(event);
-      const line = logLine(event, io.paintOut.isColorSupported);
-      if (line !== undefined) io.print(line);
+      if (io.json) events.push(event);
+      else printer.event(event);
     };
     const result = await withAgent(command, machine, (client) =>
       untilInterrupted(signal, client.follow(id, 0, { onEvent })),
     );
+    printer.end();
     if (result === undefined) throw interrupted();
     if (result.error !== undefined) io.print(`${result.outcome}: ${result.error.message}`);
     else io.print(result.outcome);
@@ -119,12 +121,27 @@ const logs = defineCommand({
   },
 });
 
-function logLine({ at, event }: JournalEvent, colours: boolean): string | undefined {
-  const time = renderTime(at).slice(11);
-  if (event.kind === 'output') return `${time} ${event.source} | ${cleanLine(event.text, colours)}`;
-  if (event.kind === 'warning') return `${time} warning: ${event.message}`;
-  if (event.kind === 'step' && event.state !== 'start') return `${time} ${describeStep(event)}`;
-  return undefined;
+/** With the server's time; a line of output has that of its end. */
+function createLogPrinter(io: Io) {
+  const lines = createOutputLines();
+  let time = '';
+  const print = ({ source, text }: SourcedLine) =>
+    io.print(`${time} ${source} | ${cleanLine(text, io.paintOut.isColorSupported)}`);
+  const end = (source?: string) => {
+    for (const line of lines.rest(source)) print(line);
+  };
+  const event = ({ at, event }: JournalEvent) => {
+    time = renderTime(at).slice(11);
+    if (event.kind === 'output') {
+      const line = lines.take(event);
+      if (line !== undefined) print(line);
+    } else if (event.kind === 'warning') io.print(`${time} warning: ${event.message}`);
+    else if (event.kind === 'step' && event.state !== 'start') {
+      end(event.title);
+      io.print(`${time} ${describeStep(event)}`);
+    }
+  };
+  return { event, end };
 }
 
 export const RUN_COMMANDS = [list, attach, cancel, logs];

@@ -2,7 +2,7 @@
 import type { MessageConnection } from 'vscode-jsonrpc/node.js';
 import { journalEventSchema } from '../../protocol/events.ts';
 import type { RunId } from '../../protocol/ids.ts';
-import { eventNotification, heartbeatNotification, startedNotification } from '../../protocol/rpc.ts';
+import { eventsNotification, heartbeatNotification, startedNotification } from '../../protocol/rpc.ts';
 import type { Follower } from '../agent-client.ts';
 
 interface Expected {
@@ -18,10 +18,12 @@ export class RunFollowers {
 
   constructor(connection: MessageConnection) {
     connection.onNotification(startedNotification, ({ run, operation }) => this.#started(run, operation));
-    connection.onNotification(eventNotification, (message) => {
-      // An agent of a later version may report what this rdc does not know: that is no reason to stop listening.
-      const event = journalEventSchema.safeParse(message);
-      if (event.success) this.#byRun.get(event.data.run)?.onEvent?.(event.data);
+    connection.onNotification(eventsNotification, ({ events }) => {
+      for (const message of events) {
+        // An agent of a later version may report what this rdc does not know: that is no reason to stop listening.
+        const event = journalEventSchema.safeParse(message);
+        if (event.success) this.#byRun.get(event.data.run)?.onEvent?.(event.data);
+      }
     });
     connection.onNotification(heartbeatNotification, () => undefined);
   }

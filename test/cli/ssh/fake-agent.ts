@@ -15,7 +15,7 @@ import { LineReader } from '../../../src/cli/ssh/line-reader.ts';
 import { type ClientHello, clientHelloSchema, PROTOCOL_VERSION } from '../../../src/protocol/hello.ts';
 import {
   callRequest,
-  eventNotification,
+  eventsNotification,
   followRequest,
   heartbeatNotification,
   runRequest,
@@ -132,7 +132,7 @@ function converse(): void {
       throw new ResponseError(WIRE_ERROR, 'busy', { code: 'BUSY', message: '"shop" is being changed' });
     }
     await connection.sendNotification(startedNotification, { run: RUN, operation });
-    for (const seq of [1, 2]) await connection.sendNotification(eventNotification, outputEvent(seq));
+    for (const seq of [1, 2]) await connection.sendNotification(eventsNotification, { events: [outputEvent(seq)] });
     if (operation === 'repo.down') process.exit(9);
     if (operation === 'repo.unmount') {
       return {
@@ -146,7 +146,7 @@ function converse(): void {
     return { run: RUN, outcome: 'done' as const, warnings: ['careful'], output };
   });
   connection.onRequest(followRequest, async ({ after }) => {
-    await connection.sendNotification(eventNotification, outputEvent(after + 1));
+    await connection.sendNotification(eventsNotification, { events: [outputEvent(after + 1)] });
     return { run: RUN, outcome: 'done' as const, warnings: [] };
   });
   connection.listen();
