@@ -7,8 +7,10 @@ import { finished, pipeline } from 'node:stream/promises';
 import { command } from '../lifecycle/command.ts';
 import { RdcError, toWireError } from '../protocol/errors.ts';
 import type { ComposeStream } from '../protocol/hello.ts';
-import { asStderr, StreamFramer, StreamUnframer } from '../protocol/stream-frames.ts';
+import { asAsides, StreamFramer, StreamUnframer } from '../protocol/stream-frames.ts';
+import { sizeReader } from '../protocol/terminal.ts';
 import { standaloneEnvironment } from './compose-call.ts';
+import { resizeTerminal } from './compose-terminal.ts';
 import { composeUnit } from './compose-unit.ts';
 import { heldOpen, type Serve } from './held-open.ts';
 import { openWorkbench, type Workbench } from './repo-workbench.ts';
@@ -49,6 +51,7 @@ async function prepare(
     environment,
     words: stream.words,
     resolvConf: settings.resolvConf,
+    terminal: stream.terminal,
   });
 }
 
@@ -79,8 +82,11 @@ async function carry(
   deps: Pick<TransferDeps, 'system' | 'log'>,
 ): Promise<number> {
   const child = spawn(run.file, run.args, { stdio: 'pipe', env: { PATH: SEARCH_PATH, LC_ALL: 'C' } });
-  const input = new StreamUnframer({ endsAtLastFrame: true });
-  const errors = asStderr();
+  const onAside = sizeReader((size) => {
+    resizeTerminal(deps.system, unit, size).catch((error: unknown) => deps.log(String(error)));
+  });
+  const input = new StreamUnframer({ endsAtLastFrame: true, onAside });
+  const errors = asAsides();
   let isGone = false;
   const onGone = () => {
     if (isGone) return;

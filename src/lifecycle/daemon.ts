@@ -9,6 +9,13 @@ import { execLine } from './unit-text.ts';
 /** Installed with the agent: systemd/docker-init.sh. */
 const DOCKER_INIT = '/usr/lib/rediacc/docker-init';
 
+/**
+ * Networks that docker makes by itself: 240 of 4094 addresses. Its own pools have 31, one too few for a repository of 31 compose
+ * projects, and half of them out of 192.168.0.0/16: in the namespace docker does not see the host's routes, so it could take
+ * the network of the office. The order is docker's, 172.17.0.0 first and 172.31.0.0 last.
+ */
+const ADDRESS_POOLS = ['172.17.0.0/16', '172.18.0.0/15', '172.20.0.0/14', '172.24.0.0/13'] as const;
+
 export interface DaemonSettings {
   /** They serve Docker Hub names only. */
   registryMirrors: readonly string[];
@@ -30,6 +37,7 @@ export function daemonConfig(target: RepoTarget, { registryMirrors }: DaemonSett
     'exec-opts': ['native.cgroupdriver=cgroupfs'],
     // Not the docker group: its members on the host would own every repository.
     group: 'root',
+    'default-address-pools': ADDRESS_POOLS.map((base) => ({ base, size: 20 })),
     'userland-proxy': false,
     'live-restore': false,
     'log-driver': 'local',

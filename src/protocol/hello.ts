@@ -2,6 +2,7 @@
 // See docs/decisions/0002-wire-protocol.md.
 import * as z from 'zod';
 import { repoRefSchema } from './ids.ts';
+import { terminalSchema } from './terminal.ts';
 import { wireErrorSchema } from './wire-error.ts';
 
 /** Raised when an old program could not understand a new one. */
@@ -25,6 +26,8 @@ export const composeStreamSchema = z.object({
   words: z.array(z.string()).max(1000),
   /** Directory inside the repository, relative to its mount; "" is the mount itself. */
   directory: z.string(),
+  /** Where a person sits at one: compose then has a terminal, too, and stdout carries all that it shows. */
+  terminal: terminalSchema.optional(),
 });
 
 /** A new bundle for the agent that answers: its bytes follow the hello lines, then the agent sends one upgradeReplySchema line. */

@@ -1,8 +1,8 @@
 // What the agent sends in a stream session after its hello: the stream in pieces, each behind its length in bytes
 // (32 bits, big-endian), then a length of zero and one JSON text that tells how it ended. Without that the far program's
-// failure would be seen only as a connection that breaks off. Where the far program's stderr is kept apart, the highest bit
-// of the length marks its pieces. rsync's other direction is plain bytes, compose's is in frames too: its end must not
-// be taken for the client's.
+// failure would be seen only as a connection that breaks off. The highest bit of the length marks a piece that is an
+// aside to the stream: from the agent the far program's stderr, from the client the size of its terminal (terminal.ts).
+// rsync's other direction is plain bytes, compose's is in frames too: its end must not be taken for the client's.
 import { Transform, type TransformCallback } from 'node:stream';
 import * as z from 'zod';
 import { wireErrorSchema } from './wire-error.ts';
@@ -11,18 +11,18 @@ export const streamEndSchema = z.object({ exitCode: z.number().int(), error: wir
 export type StreamEnd = z.infer<typeof streamEndSchema>;
 
 const LENGTH_BYTES = 4;
-const STDERR_BIT = 0x80000000;
+const ASIDE_BIT = 0x80000000;
 
-/** A piece of the far program's stderr, to be written into a framer. */
-export interface StderrPiece {
-  stderr: Buffer;
+/** Not of the stream itself, to be written into a framer. */
+export interface AsidePiece {
+  aside: Buffer;
 }
 
-/** Between a stream of bytes and a framer, which then sends them as stderr. */
-export function asStderr(): Transform {
+/** Between a stream of bytes and a framer, which then sends them as asides. */
+export function asAsides(): Transform {
   return new Transform({
     readableObjectMode: true,
-    transform: (chunk: Buffer, _encoding, done) => done(null, { stderr: chunk } satisfies StderrPiece),
+    transform: (chunk: Buffer, _encoding, done) => done(null, { aside: chunk } satisfies AsidePiece),
   });
 }
 
@@ -39,8 +39,8 @@ export class StreamFramer extends Transform {
     this.end();
   }
 
-  override _transform(piece: Uint8Array | StderrPiece, _encoding: BufferEncoding, done: TransformCallback): void {
-    const [chunk, mark] = 'stderr' in piece ? [piece.stderr, STDERR_BIT] : [piece, 0];
+  override _transform(piece: Uint8Array | AsidePiece, _encoding: BufferEncoding, done: TransformCallback): void {
+    const [chunk, mark] = 'aside' in piece ? [piece.aside, ASIDE_BIT] : [piece, 0];
     if (chunk.length > 0) {
       this.push(lengthOf(chunk.length + mark));
       this.push(chunk);
@@ -55,8 +55,8 @@ export class StreamFramer extends Transform {
 }
 
 export interface UnframerSettings {
-  /** Without it, what comes marked as stderr is dropped. */
-  onStderr?(chunk: Buffer): unknown;
+  /** Gets the bytes of asides as they come, which is not always as they were cut. Without it they are dropped. */
+  onAside?(chunk: Buffer): unknown;
   /** The bytes end with the last frame, and not only with the connection. */
   endsAtLastFrame?: boolean;
 }
@@ -66,7 +66,7 @@ export class StreamUnframer extends Transform {
   #header = Buffer.alloc(0);
   /** Bytes of the piece that are still to come. */
   #left = 0;
-  #isStderr = false;
+  #isAside = false;
   #endText: Buffer[] | undefined;
   readonly #settings: UnframerSettings;
 
@@ -101,7 +101,7 @@ export class StreamUnframer extends Transform {
     if (this.#left > 0) {
       const piece = bytes.subarray(0, this.#left);
       this.#left -= piece.length;
-      if (this.#isStderr) this.#settings.onStderr?.(piece);
+      if (this.#isAside) this.#settings.onAside?.(piece);
       else this.push(piece);
       return bytes.subarray(piece.length);
     }
@@ -109,8 +109,8 @@ export class StreamUnframer extends Transform {
     this.#header = Buffer.concat([this.#header, bytes.subarray(0, missing)]);
     if (this.#header.length === LENGTH_BYTES) {
       const length = this.#header.readUInt32BE();
-      this.#isStderr = length >= STDERR_BIT;
-      this.#left = length % STDERR_BIT;
+      this.#isAside = length >= ASIDE_BIT;
+      this.#left = length % ASIDE_BIT;
       this.#header = Buffer.alloc(0);
       if (this.#left === 0) this.#finish();
     }

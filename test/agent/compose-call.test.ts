@@ -86,6 +86,7 @@ describe('the unit of rdc repo compose', () => {
     environment: { A: 'x y' },
     words,
     resolvConf: { source: '/r', place: '/etc/resolv.conf' },
+    terminal: undefined,
   });
 
   it('is in the slice and the namespace, sees what a function sees, and ends before the daemon', () => {

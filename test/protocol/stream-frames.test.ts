@@ -38,19 +38,19 @@ test('a stream that breaks off has no end, wherever it was cut', async () => {
   }
 });
 
-test('what is marked as stderr comes apart, and the bytes may end with the last frame', async () => {
+test('asides come apart, and the bytes may end with the last frame', async () => {
   const framer = new StreamFramer();
-  for (const piece of ['a', { stderr: Buffer.from('x') }, 'b', { stderr: Buffer.from('y') }]) {
+  for (const piece of ['a', { aside: Buffer.from('x') }, 'b', { aside: Buffer.from('y') }]) {
     framer.write(typeof piece === 'string' ? Buffer.from(piece) : piece);
   }
   framer.finish({ exitCode: 3 });
   const bytes = Buffer.concat(await framer.toArray());
-  const stderr: string[] = [];
-  const settings = { endsAtLastFrame: true, onStderr: (chunk: Buffer) => stderr.push(chunk.toString()) };
+  const asides: string[] = [];
+  const settings = { endsAtLastFrame: true, onAside: (chunk: Buffer) => asides.push(chunk.toString()) };
   const unframer = new StreamUnframer(settings);
   // Never ended: the last frame does it.
   unframer.write(bytes);
-  expect([Buffer.concat(await unframer.toArray()).toString(), stderr, unframer.ending()]).toEqual([
+  expect([Buffer.concat(await unframer.toArray()).toString(), asides, unframer.ending()]).toEqual([
     'ab',
     ['x', 'y'],
     { exitCode: 3 },

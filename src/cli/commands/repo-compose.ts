@@ -13,8 +13,8 @@ export const repoCompose = defineCommand({
   summary: 'run docker compose in a repository',
   details:
     'As "renet compose" in a Rediaccfile: on the repository\'s own daemon, with its addresses, labels and project names. ' +
-    "The exit code is compose's own; 125 is a failure of rdc itself. Ctrl-C ends compose. There is no terminal: " +
-    'give -T to "exec" and "run".',
+    "The exit code is compose's own; 125 is a failure of rdc itself. At a terminal compose has one too, so " +
+    '"exec web sh" works as on the server itself; elsewhere Ctrl-C ends compose, and "exec" and "run" need -T.',
   args: { name: repoArgument, words: restArguments('ARGS', 'what follows "docker compose", behind "--"') },
   options: {
     machine: machineOfRepo,

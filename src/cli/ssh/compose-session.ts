@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { fromWireError, RdcError, type WireError } from '../../protocol/errors.ts';
 import { type ComposeStream, PROTOCOL_VERSION } from '../../protocol/hello.ts';
 import { StreamFramer, StreamUnframer } from '../../protocol/stream-frames.ts';
+import { sizeLine, type TerminalSize } from '../../protocol/terminal.ts';
 import type { AgentAccess } from './access.ts';
 import { openSession } from './agent-connect.ts';
 import { connectionLost } from './failure.ts';
@@ -16,6 +17,8 @@ export interface ComposeStreams {
   stdin: Readable;
   stdout: Writable;
   stderr: Writable;
+  /** Called once compose has begun, where the request has a terminal; what it gives is called at the end. */
+  lendTerminal?(onSize: (size: TerminalSize) => void): () => void;
 }
 
 /** Why the agent did not take the stream, and whether it is another one than this rdc carries. */
@@ -54,18 +57,23 @@ export async function composeOverSsh(
 async function join(
   access: AgentAccess,
   session: SshSession,
-  { stdin, stdout, stderr }: ComposeStreams,
+  { stdin, stdout, stderr, lendTerminal }: ComposeStreams,
 ): Promise<number> {
   const framer = new StreamFramer();
   framer.pipe(session.stdin, { end: false });
   stdin.pipe(framer, { end: false });
   stdin.once('end', () => framer.finish({ exitCode: 0 }));
-  const unframer = new StreamUnframer({ onStderr: (chunk) => stderr.write(chunk) });
-  const received = pipeline(session.stdout, unframer, stdout, { end: false });
-  await received.catch((error: unknown) => {
-    // Whoever reads our output may leave first, e.g. head(1): compose is then ended with the session.
-    if (!isGone(error)) throw error;
+  const giveBack = lendTerminal?.((size) => {
+    if (!framer.writableEnded) framer.write({ aside: sizeLine(size) });
   });
+  const unframer = new StreamUnframer({ onAside: (chunk) => stderr.write(chunk) });
+  const received = pipeline(session.stdout, unframer, stdout, { end: false });
+  await received
+    .catch((error: unknown) => {
+      // Whoever reads our output may leave first, e.g. head(1): compose is then ended with the session.
+      if (!isGone(error)) throw error;
+    })
+    .finally(giveBack);
   if (access.signal?.aborted === true) throw new RdcError('INTERRUPTED', 'interrupted: compose was ended');
   const end = unframer.ending();
   if (end?.error !== undefined) throw fromWireError(end.error as WireError);
