@@ -48,7 +48,7 @@ async function prepare(
     directory: existing,
     environment,
     words: stream.words,
-    resolvConf: settings.resolvConf,
+    host: settings.host,
   });
 }
 

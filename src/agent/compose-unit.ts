@@ -2,7 +2,7 @@
 // As a transient unit (systemd.exec(5)).
 import { randomBytes } from 'node:crypto';
 import { type Command, command } from '../lifecycle/command.ts';
-import { FUNCTION_INIT, functionView, type ResolvConf, viewOfResolvConf } from '../lifecycle/sandbox.ts';
+import { FUNCTION_INIT, functionView, type HostView, viewOfHost } from '../lifecycle/sandbox.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
 import { literalWord } from '../lifecycle/unit-text.ts';
 import { LIB_DIR } from './layout.ts';
@@ -17,10 +17,10 @@ export interface ComposeCall {
   directory: string;
   environment: Readonly<Record<string, string>>;
   words: readonly string[];
-  resolvConf: ResolvConf | undefined;
+  host: HostView;
 }
 
-export function composeUnit({ target, directory, environment, words, resolvConf }: ComposeCall): {
+export function composeUnit({ target, directory, environment, words, host }: ComposeCall): {
   unit: string;
   run: Command;
 } {
@@ -34,7 +34,7 @@ export function composeUnit({ target, directory, environment, words, resolvConf 
     // What Ctrl-C is at a terminal: compose then stops what it runs in the foreground.
     ['KillSignal', 'SIGINT'],
     ['TimeoutStopSec', '20'],
-    ...viewOfResolvConf(resolvConf),
+    ...viewOfHost(host),
     ...functionView(target),
   ];
   const run = command(

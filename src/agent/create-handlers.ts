@@ -4,6 +4,7 @@ import { machineHandlers } from './machine-handlers.ts';
 import { createCreateHandler } from './repo-create.ts';
 import { rotateCredential, verifyCredential } from './repo-credential.ts';
 import { deleteRepo } from './repo-delete.ts';
+import { setLimits, showLimits } from './repo-limits.ts';
 import { type BusyLookup, listRepos, repoStatus } from './repo-queries.ts';
 import { downRepo, upRepo } from './repo-services.ts';
 import { pruneSlots, validateRepo } from './repo-validate.ts';
@@ -22,6 +23,8 @@ export function createHandlers(deps: { busy: BusyLookup }): DomainHandlers {
     'repo.unmount': unmountRepo,
     'repo.validate': validateRepo,
     'repo.prune-slots': pruneSlots,
+    'repo.limits': showLimits,
+    'repo.set-limits': setLimits,
     'repo.up': upRepo,
     'repo.down': downRepo,
     'repo.delete': deleteRepo,

@@ -8,6 +8,7 @@ import type { InputOf, OutputOf, RepoStatus, RepoSummary, Service } from '../pro
 import { listServices } from './containers.ts';
 import type { QueryContext } from './handlers.ts';
 import { readMachine } from './machine-record.ts';
+import { limitsOf } from './repo-limits.ts';
 import { createRepoStore, type RepoRecord } from './repo-store.ts';
 import { openWorkbench, type Workbench, workbenchOf } from './repo-workbench.ts';
 
@@ -55,6 +56,7 @@ export async function repoStatus(
       [units.repo]: facts.units.repo.active,
     },
     services: facts.mounted ? await services(bench, context, facts) : [],
+    limits: limitsOf(record),
     ...(record.lastUp === undefined ? {} : { lastUp: record.lastUp }),
   };
 }

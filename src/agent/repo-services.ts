@@ -13,6 +13,7 @@ import { findFaults, refuseFaults } from './check-rediaccfiles.ts';
 import { listServices, runningContainers, stopContainers } from './containers.ts';
 import type { Finished, RunContext } from './handlers.ts';
 import { type PreparedCalls, prepareCalls } from './prepare-calls.ts';
+import { repairNetwork } from './repair-network.ts';
 import { close, identity, openSteps } from './repo-volume.ts';
 import { carryOut, openWorkbench, type Workbench } from './repo-workbench.ts';
 import { reportWarnings, warnOfNothing } from './up-warnings.ts';
@@ -32,6 +33,7 @@ export async function upRepo(input: UpInput, context: RunContext): Promise<Finis
 
   await carryOut(bench, context, opening);
   const daemonWasUp = (await bench.observe()).units.docker.active === 'active';
+  await repairNetwork(context);
   const promise = input.prepOnly ? [] : [promiseDownStep(bench.target)];
   await carryOut(bench, context, [...promise, ...startDaemonSteps(bench.target)]);
   // After a dirty stop dockerd restarts containers by itself; prep must not meet half a stack.
@@ -90,7 +92,7 @@ function passRequest(bench: Workbench, context: RunContext, { name, calls, timeo
     runId: context.run,
     mark: `rediacc-${randomBytes(8).toString('hex')}`,
     timeoutMs,
-    resolvConf: bench.settings.resolvConf,
+    host: bench.settings.host,
   };
 }
 

@@ -5,6 +5,7 @@ import * as z from 'zod';
 import {
   checkSchema,
   findingSchema,
+  limitsSchema,
   outcomeSchema,
   repoStatusSchema,
   repoSummarySchema,
@@ -95,6 +96,12 @@ export const OPERATIONS = {
     }),
     changes: false,
   }),
+  'machine.doctor': operation({
+    summary: 'whether everything on the machine is as repositories need it',
+    input: noInput,
+    output: z.object({ checks: z.array(checkSchema) }),
+    changes: false,
+  }),
   'repo.list': operation({
     summary: 'repositories of the machine',
     input: noInput,
@@ -165,6 +172,24 @@ export const OPERATIONS = {
     summary: 'repo credential rotate',
     input: oneRepo.extend({ credential: secretSchema, newCredential: secretSchema, kdf }),
     output: z.object({ name: repoNameSchema, guid: guidSchema, changed: z.boolean() }),
+    changes: true,
+  }),
+  'repo.limits': operation({
+    summary: 'how much memory and processor time a repository may take',
+    input: oneRepo,
+    output: z.object({
+      name: repoNameSchema,
+      guid: guidSchema,
+      ...limitsSchema.shape,
+      memoryUsedBytes: z.number().nullable(),
+    }),
+    changes: false,
+  }),
+  'repo.set-limits': operation({
+    summary: 'repo limits',
+    /** Absent: stays as it is; null: taken away. */
+    input: oneRepo.extend(limitsSchema.partial().shape),
+    output: z.object({ name: repoNameSchema, guid: guidSchema, ...limitsSchema.shape, changed: z.boolean() }),
     changes: true,
   }),
   'repo.validate': operation({
