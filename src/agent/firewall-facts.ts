@@ -44,13 +44,10 @@ export async function observeFirewall(
 ): Promise<FirewallFacts> {
   const chains = programs.nft === undefined ? [] : await listChains(system);
   const forwarding = chains.filter((chain) => chain.hook === 'forward' && chain.policy === 'drop');
-  const ufwActive =
-    programs.ufw !== undefined && (await system.run(command('ufw', 'status'))).stdout.includes('Status: active');
-  const added = ufwActive ? (await system.run(command('ufw', 'show', 'added'))).stdout : '';
   return {
     dropping: forwarding.map(({ family, table, name }) => `${family} ${table} ${name}`),
     hasDockerUser: chains.some(({ table, name }) => table === 'filter' && name === 'DOCKER-USER'),
-    ufw: { active: ufwActive, hasRule: added.includes('ufw route allow in on rdh+') },
+    ufw: programs.ufw === undefined ? { active: false, hasRule: false } : await observeUfw(system),
     firewalld: await observeFirewalld(system, services['firewalld.service']?.active === 'active'),
   };
 }
@@ -63,6 +60,13 @@ export async function observeFirewallAlone(system: System): Promise<FirewallFact
     if (path !== undefined) programs[name] = path;
   }
   return observeFirewall(system, programs, await observeServices(system, ['firewalld.service']));
+}
+
+/** From its own files (ufw-framework(8)): ufw itself takes its time to say so, and `up` asks each time. */
+async function observeUfw(system: System): Promise<FirewallFacts['ufw']> {
+  const active = /^ENABLED=yes$/im.test((await system.readFile('/etc/ufw/ufw.conf')) ?? '');
+  const rules = active ? ((await system.readFile('/etc/ufw/user.rules')) ?? '') : '';
+  return { active, hasRule: rules.split('\n').includes('-A ufw-user-forward -i rdh+ -j ACCEPT') };
 }
 
 /** The rule must be there now and after a restart: firewalld keeps two configurations. */

@@ -36,7 +36,7 @@ export async function setLimits(
   const bench = await workbenchOf(context.system, machine, store, record);
   await warnOfUse(bench, context);
   if (recorded && !context.dryRun) await store.save(record);
-  const steps = limitsSteps(declareStep(bench.target, bench.files), record.limits);
+  const steps = limitsSteps(declareStep(bench.target, bench.files), bench.target, record.limits);
   const applied = await carryOut(bench, context, steps);
   if (context.dryRun) return { outcome: 'planned' };
   return { outcome: 'done', output: { ...identity(bench), ...wanted, changed: recorded || applied } };
