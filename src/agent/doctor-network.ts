@@ -2,10 +2,10 @@
 // the way to these and to the registry mirrors.
 import { isIPv4 } from 'node:net';
 import { command } from '../lifecycle/command.ts';
-import { observeGuard } from '../lifecycle/guard-state.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { Check } from '../protocol/operations.ts';
 import type { OpenRepo } from './doctor-repositories.ts';
+import { observeGuard } from './guard-state.ts';
 import { GUARD_FILE, networkNames } from './layout.ts';
 import type { MachineRecord } from './machine-record.ts';
 import { resolveMirrors } from './registry-mirrors.ts';

@@ -1,11 +1,12 @@
 // What repositories need of the host's network is put back where it is gone: the guard, and the one rule in a firewall
 // tool of the host. What is whole is not talked about.
-import { type GuardState, observeGuard, repairGuardStep } from '../lifecycle/guard-state.ts';
+
 import { converge } from '../lifecycle/run-plan.ts';
 import type { Step } from '../lifecycle/step.ts';
 import type { System } from '../lifecycle/system.ts';
 import { type FirewallFacts, observeFirewallAlone } from './firewall-facts.ts';
 import { firewallRuleSteps } from './firewall-rules.ts';
+import { type GuardState, observeGuard, repairGuardStep } from './guard-state.ts';
 import type { RunContext } from './handlers.ts';
 import { GUARD_FILE } from './layout.ts';
 

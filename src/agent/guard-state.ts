@@ -1,11 +1,11 @@
 // Whether the guard is still as rediacc-guard.service made it. Its unit stays active whatever becomes of the rules:
 // `nft flush ruleset`, `iptables -F` or `sysctl --system` of somebody else take them away without a word.
 import * as z from 'zod';
-import { command } from './command.ts';
-import { GUARD_MARK } from './guard.ts';
-import type { Step } from './step.ts';
-import { run } from './step.ts';
-import type { System } from './system.ts';
+import { command } from '../lifecycle/command.ts';
+import { GUARD_MARK } from '../lifecycle/guard.ts';
+import type { Step } from '../lifecycle/step.ts';
+import { run } from '../lifecycle/step.ts';
+import type { System } from '../lifecycle/system.ts';
 
 export interface GuardState {
   /** Namespaces of repositories that are there. Without any the guard is not needed. */
@@ -14,7 +14,7 @@ export interface GuardState {
   faults: string[];
 }
 
-/** `rules`: the text of the guard's file (guard.ts). */
+/** `rules`: the text of the guard's file (lifecycle/guard.ts). */
 export async function observeGuard(system: System, rules: string): Promise<GuardState> {
   const names = (await system.list('/sys/class/net')) ?? [];
   const links = names.filter((name) => /^rdh\d+$/.test(name));
