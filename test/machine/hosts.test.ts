@@ -247,7 +247,9 @@ describe.each([
   },
   {
     tool: 'firewalld',
-    start: 'systemctl start firewalld',
+    // Its default zone forwards among its own interfaces, so the way out is in another one.
+    start:
+      'systemctl start firewalld && firewall-cmd --quiet --permanent --zone=external --add-interface=out0 && firewall-cmd --quiet --reload',
     reload: 'firewall-cmd --quiet --reload',
     stop: 'systemctl stop firewalld',
     rules: `{ firewall-cmd --permanent --list-all-zones; firewall-cmd --list-all-zones; } | sed -E 's/ \\(.*\\)$//'`,
