@@ -13,7 +13,7 @@ import { findFaults, refuseFaults } from './check-rediaccfiles.ts';
 import { listServices, runningContainers, stopContainers } from './containers.ts';
 import type { Finished, RunContext } from './handlers.ts';
 import { type PreparedCalls, prepareCalls } from './prepare-calls.ts';
-import { repairNetwork } from './repair-network.ts';
+import { planNetworkRepair, repairNetwork } from './repair-network.ts';
 import { close, identity, openSteps } from './repo-volume.ts';
 import { carryOut, openWorkbench, type Workbench } from './repo-workbench.ts';
 import { reportWarnings, warnOfNothing } from './up-warnings.ts';
@@ -112,7 +112,11 @@ async function planUp(
   input: UpInput,
 ): Promise<Finished<OutputOf<'repo.up'>>> {
   const facts = await bench.observe();
-  const known = planSteps([...opening, ...startDaemonSteps(bench.target)], facts);
+  const known = [
+    ...planSteps(opening, facts),
+    ...(await planNetworkRepair(context.system)),
+    ...planSteps(startDaemonSteps(bench.target), facts),
+  ];
   const names: FunctionName[] = input.prepOnly ? ['prep'] : ['prep', 'up'];
   const passes = names.map(
     (name): PlanStep => ({ id: `pass.${name}`, title: `call every ${name}()`, expect: 'unknown' }),
