@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { createMessageConnection, StreamMessageReader, StreamMessageWriter } from 'vscode-jsonrpc/node.js';
 import type { RunEvent } from '../protocol/events.ts';
 import { type ClientHello, PROTOCOL_VERSION } from '../protocol/hello.ts';
-import { eventNotification, runRequest } from '../protocol/rpc.ts';
+import { eventsNotification, runRequest } from '../protocol/rpc.ts';
 import { agentVersion } from './agent-version.ts';
 import { readHelloLine } from './hello-line.ts';
 import { AGENT_SOCKET } from './layout.ts';
@@ -25,7 +25,9 @@ export async function autostartUnit(print: (event: RunEvent) => void): Promise<n
     socket.write(`${JSON.stringify(hello)}\n`);
     await readHelloLine(socket, HELLO_MS);
     const connection = createMessageConnection(new StreamMessageReader(socket), new StreamMessageWriter(socket));
-    connection.onNotification(eventNotification, ({ event }) => print(event));
+    connection.onNotification(eventsNotification, ({ events }) => {
+      for (const { event } of events) print(event);
+    });
     connection.listen();
     const options = { dryRun: false, waitMs: 0 };
     const result = await connection.sendRequest(runRequest, { operation: 'machine.autostart', input: {}, options });

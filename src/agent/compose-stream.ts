@@ -50,8 +50,8 @@ async function prepare(
     directory: existing,
     environment,
     words: stream.words,
-    resolvConf: settings.resolvConf,
     terminal: stream.terminal,
+    host: settings.host,
   });
 }
 

@@ -2,7 +2,7 @@
 // As a transient unit (systemd.exec(5)).
 import { randomBytes } from 'node:crypto';
 import { type Command, command } from '../lifecycle/command.ts';
-import { FUNCTION_INIT, functionView, type ResolvConf, viewOfResolvConf } from '../lifecycle/sandbox.ts';
+import { FUNCTION_INIT, functionView, type HostView, viewOfHost } from '../lifecycle/sandbox.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
 import { literalWord } from '../lifecycle/unit-text.ts';
 import type { Terminal } from '../protocol/terminal.ts';
@@ -30,11 +30,11 @@ export interface ComposeCall {
   directory: string;
   environment: Readonly<Record<string, string>>;
   words: readonly string[];
-  resolvConf: ResolvConf | undefined;
+  host: HostView;
   terminal: Terminal | undefined;
 }
 
-export function composeUnit({ target, directory, environment, words, resolvConf, terminal }: ComposeCall): {
+export function composeUnit({ target, directory, environment, words, host, terminal }: ComposeCall): {
   unit: string;
   run: Command;
 } {
@@ -50,7 +50,7 @@ export function composeUnit({ target, directory, environment, words, resolvConf,
     ['TimeoutStopSec', '20'],
     // What a terminal that is closed sends: Ctrl-C is a key like any other to a shell in a container.
     ...(terminal === undefined ? [] : [['SendSIGHUP', 'yes'] as const]),
-    ...viewOfResolvConf(resolvConf),
+    ...viewOfHost(host),
     ...functionView(target),
   ];
   const start =

@@ -7,6 +7,7 @@ import { disableAutostart, enableAutostart } from './repo-autostart.ts';
 import { createCreateHandler } from './repo-create.ts';
 import { rotateCredential, verifyCredential } from './repo-credential.ts';
 import { deleteRepo } from './repo-delete.ts';
+import { setLimits, showLimits } from './repo-limits.ts';
 import { type BusyLookup, hasKeyFile, listRepos, repoStatus } from './repo-queries.ts';
 import { downRepo, upRepo } from './repo-services.ts';
 import { pruneSlots, validateRepo } from './repo-validate.ts';
@@ -31,6 +32,8 @@ export function createHandlers(deps: { busy: BusyLookup; runs: ChildRuns }): Dom
     'repo.unmount': unmountRepo,
     'repo.validate': validateRepo,
     'repo.prune-slots': pruneSlots,
+    'repo.limits': showLimits,
+    'repo.set-limits': setLimits,
     'repo.up': upRepo,
     'repo.down': downRepo,
     'repo.delete': deleteRepo,

@@ -5,7 +5,7 @@ import { command } from '../lifecycle/command.ts';
 import { GUARD_MARK } from '../lifecycle/guard.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { Check } from '../protocol/operations.ts';
-import type { ServiceState } from './host-facts.ts';
+import { findProgram, observeServices, type ServiceState } from './host-facts.ts';
 
 export interface FirewallFacts {
   /** Chains that drop forwarded packets by default, e.g. "ip filter FORWARD". */
@@ -16,11 +16,9 @@ export interface FirewallFacts {
   firewalld: { active: boolean; hasRule: boolean };
 }
 
-/** The rule as ufw(8) takes and shows it. Both directions: answers pass ufw by its own rules. */
-export const UFW_RULE = ['route', 'allow', 'in', 'on', 'rdh+', 'comment', 'rediacc'] as const;
 /** Interfaces of ours go to firewalld's zone that accepts; what they may do is the guard's matter. */
-export const FIREWALLD_RULE = ['--zone=trusted', '--add-interface=rdh+'] as const;
-const FIREWALLD_QUERY = ['--quiet', '--zone=trusted', '--query-interface=rdh+'] as const;
+const FIREWALLD_ZONE = '--zone=trusted';
+const FIREWALLD_LINKS = 'rdh+';
 const MARK_RULE = `-m mark --mark 0x${GUARD_MARK.toString(16)} -m comment --comment rediacc -j ACCEPT`;
 
 const listingSchema = z.object({
@@ -46,23 +44,42 @@ export async function observeFirewall(
 ): Promise<FirewallFacts> {
   const chains = programs.nft === undefined ? [] : await listChains(system);
   const forwarding = chains.filter((chain) => chain.hook === 'forward' && chain.policy === 'drop');
-  const ufwActive =
-    programs.ufw !== undefined && (await system.run(command('ufw', 'status'))).stdout.includes('Status: active');
-  const added = ufwActive ? (await system.run(command('ufw', 'show', 'added'))).stdout : '';
   return {
     dropping: forwarding.map(({ family, table, name }) => `${family} ${table} ${name}`),
     hasDockerUser: chains.some(({ table, name }) => table === 'filter' && name === 'DOCKER-USER'),
-    ufw: { active: ufwActive, hasRule: added.includes('ufw route allow in on rdh+') },
+    ufw: programs.ufw === undefined ? { active: false, hasRule: false } : await observeUfw(system),
     firewalld: await observeFirewalld(system, services['firewalld.service']?.active === 'active'),
   };
+}
+
+/** For whoever has not looked at programs and services anyway. */
+export async function observeFirewallAlone(system: System): Promise<FirewallFacts> {
+  const programs: Record<string, string> = {};
+  for (const name of ['nft', 'ufw']) {
+    const path = await findProgram(system, name);
+    if (path !== undefined) programs[name] = path;
+  }
+  return observeFirewall(system, programs, await observeServices(system, ['firewalld.service']));
+}
+
+/** From its own files (ufw-framework(8)): ufw itself takes its time to say so, and `up` asks each time. */
+async function observeUfw(system: System): Promise<FirewallFacts['ufw']> {
+  const active = /^ENABLED=yes$/im.test((await system.readFile('/etc/ufw/ufw.conf')) ?? '');
+  const rules = active ? ((await system.readFile('/etc/ufw/user.rules')) ?? '') : '';
+  return { active, hasRule: rules.split('\n').includes('-A ufw-user-forward -i rdh+ -j ACCEPT') };
 }
 
 /** The rule must be there now and after a restart: firewalld keeps two configurations. */
 async function observeFirewalld(system: System, active: boolean): Promise<FirewallFacts['firewalld']> {
   if (!active) return { active, hasRule: false };
-  const has = async (...where: string[]) =>
-    (await system.run({ ...command('firewall-cmd', ...where, ...FIREWALLD_QUERY), allow: [1] })).exitCode === 0;
-  return { active, hasRule: (await has()) && (await has('--permanent')) };
+  const has = async (where: '--permanent' | undefined) =>
+    (await system.run({ ...firewalld(where, 'query'), allow: [1] })).exitCode === 0;
+  return { active, hasRule: (await has(undefined)) && (await has('--permanent')) };
+}
+
+export function firewalld(where: '--permanent' | undefined, verb: 'add' | 'remove' | 'query') {
+  const place = where === undefined ? [] : [where];
+  return command('firewall-cmd', '--quiet', ...place, FIREWALLD_ZONE, `--${verb}-interface=${FIREWALLD_LINKS}`);
 }
 
 async function listChains(system: System) {
@@ -83,7 +100,7 @@ export function checkFirewall({ dropping, hasDockerUser, ufw, firewalld }: Firew
           ...base,
           status: 'missing',
           found: `${name} drops what it does not know`,
-          fix: 'setup adds one rule for rdh*',
+          fix: 'setup adds one rule for rdh*: rdc context setup-machine MACHINE',
         };
   }
   if (dropping.length === 0) return { ...base, status: 'ok', found: 'none that drops forwarded packets' };

@@ -92,7 +92,7 @@ async function findPrograms(system: System): Promise<Record<string, string>> {
   return found;
 }
 
-async function findProgram(system: System, name: string): Promise<string | undefined> {
+export async function findProgram(system: System, name: string): Promise<string | undefined> {
   for (const directory of PROGRAM_PATH) {
     const stat = await system.stat(`${directory}/${name}`);
     if (stat !== undefined && stat.kind !== 'directory') return `${directory}/${name}`;

@@ -56,6 +56,13 @@ const FILES: readonly { path: string; text: string; mode: number }[] = [
   { path: `${LIB_DIR}/connect.mjs`, text: connectProgram, mode: 0o644 },
 ];
 
+/** Paths of what is not as this bundle has it. */
+export async function staleUnitFiles(system: System): Promise<string[]> {
+  const stale: string[] = [];
+  for (const { path, text } of FILES) if ((await system.readFile(path)) !== text) stale.push(path);
+  return stale;
+}
+
 /** Paths of what was written. Starts the agent's socket; a running daemon is left alone. */
 export async function installUnits(system: System): Promise<string[]> {
   const changed: string[] = [];

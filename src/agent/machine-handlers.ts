@@ -1,7 +1,8 @@
-// Handlers of the machine itself: preflight, setup, status.
+// Handlers of the machine itself: preflight, setup, status, doctor.
 import type { System } from '../lifecycle/system.ts';
 import type { OutputOf, RepoSummary } from '../protocol/operations.ts';
 import { agentVersion } from './agent-version.ts';
+import { examineMachine } from './doctor.ts';
 import type { Handlers, QueryContext } from './handlers.ts';
 import { observeDisk } from './host-facts.ts';
 import { describeHost, type HostInfo } from './host-info.ts';
@@ -16,7 +17,7 @@ export interface MachineDeps {
   describeHost?(): Promise<HostInfo>;
 }
 
-type MachineHandlers = Pick<Handlers, 'machine.preflight' | 'machine.setup' | 'machine.status'>;
+type MachineHandlers = Pick<Handlers, 'machine.preflight' | 'machine.setup' | 'machine.status' | 'machine.doctor'>;
 
 export function machineHandlers({
   listRepos,
@@ -26,6 +27,7 @@ export function machineHandlers({
   return {
     'machine.preflight': ({ datastore }, { system }) => preflight(system, datastore),
     'machine.setup': (input, context) => setUpMachine(input, context, { now }),
+    'machine.doctor': async (_input, context) => ({ checks: await examineMachine(context, { listRepos }) }),
     'machine.status': async (_input, context) => {
       const record = await readMachine(context.system);
       return {

@@ -146,10 +146,12 @@ async function childRun(
   signal.addEventListener('abort', cancel, { once: true });
   if (signal.aborted) cancel();
   try {
-    const onEvent = async ({ event }: { event: RunEvent }) => {
-      if (event.kind === 'step' && event.state === 'start') report({ kind: 'phase', id, text: event.title });
+    const onEvents = async (events: { event: RunEvent }[]) => {
+      const begun = events.flatMap(({ event }) => (event.kind === 'step' && event.state === 'start' ? [event] : []));
+      const last = begun.at(-1);
+      if (last !== undefined) report({ kind: 'phase', id, text: last.title });
     };
-    return endOf(await runs.follow(run, { after: 0, onEvent }));
+    return endOf(await runs.follow(run, { after: 0, onEvents }));
   } finally {
     signal.removeEventListener('abort', cancel);
   }

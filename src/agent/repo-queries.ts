@@ -10,6 +10,7 @@ import { listServices } from './containers.ts';
 import type { QueryContext } from './handlers.ts';
 import { repoPaths } from './layout.ts';
 import { readMachine, requireMachine } from './machine-record.ts';
+import { limitsOf } from './repo-limits.ts';
 import { createRepoStore, type RepoRecord } from './repo-store.ts';
 import { openWorkbench, type Workbench, workbenchOf } from './repo-workbench.ts';
 
@@ -62,6 +63,7 @@ export async function repoStatus(
       [units.repo]: facts.units.repo.active,
     },
     services: facts.mounted ? await services(bench, context, facts) : [],
+    limits: limitsOf(record),
     ...(record.lastUp === undefined ? {} : { lastUp: record.lastUp }),
   };
 }

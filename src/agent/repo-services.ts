@@ -13,6 +13,7 @@ import { findFaults, refuseFaults } from './check-rediaccfiles.ts';
 import { listServices, runningContainers, stopContainers } from './containers.ts';
 import type { Finished, RunContext } from './handlers.ts';
 import { type PreparedCalls, prepareCalls } from './prepare-calls.ts';
+import { planNetworkRepair, repairNetwork } from './repair-network.ts';
 import { repairAutostart } from './repo-autostart.ts';
 import { close, identity, openSteps } from './repo-volume.ts';
 import { carryOut, openWorkbench, type Workbench } from './repo-workbench.ts';
@@ -34,6 +35,7 @@ export async function upRepo(input: UpInput, context: RunContext): Promise<Finis
   await carryOut(bench, context, opening);
   if (input.credential !== undefined) await repairAutostart(bench, context, input.credential);
   const daemonWasUp = (await bench.observe()).units.docker.active === 'active';
+  await repairNetwork(context);
   const promise = input.prepOnly ? [] : [promiseDownStep(bench.target)];
   await carryOut(bench, context, [...promise, ...startDaemonSteps(bench.target)]);
   // After a dirty stop dockerd restarts containers by itself; prep must not meet half a stack.
@@ -92,7 +94,7 @@ function passRequest(bench: Workbench, context: RunContext, { name, calls, timeo
     runId: context.run,
     mark: `rediacc-${randomBytes(8).toString('hex')}`,
     timeoutMs,
-    resolvConf: bench.settings.resolvConf,
+    host: bench.settings.host,
   };
 }
 
@@ -112,7 +114,11 @@ async function planUp(
   input: UpInput,
 ): Promise<Finished<OutputOf<'repo.up'>>> {
   const facts = await bench.observe();
-  const known = planSteps([...opening, ...startDaemonSteps(bench.target)], facts);
+  const known = [
+    ...planSteps(opening, facts),
+    ...(await planNetworkRepair(context.system)),
+    ...planSteps(startDaemonSteps(bench.target), facts),
+  ];
   const names: FunctionName[] = input.prepOnly ? ['prep'] : ['prep', 'up'];
   const passes = names.map(
     (name): PlanStep => ({ id: `pass.${name}`, title: `call every ${name}()`, expect: 'unknown' }),

@@ -22,6 +22,7 @@ const recordSchema = z.looseObject({
   state: z.enum(['creating', 'ready']),
   autostart: z.boolean(),
   parent: guidSchema.optional(),
+  limits: z.object({ memoryBytes: z.number().int().optional(), cpus: z.number().optional() }).optional(),
   /** Milliseconds since the epoch. */
   createdAt: z.number(),
   lastUp: z.object({ run: runIdSchema, outcome: z.string(), at: z.number() }).optional(),

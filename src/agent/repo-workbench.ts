@@ -12,6 +12,7 @@ import type { DeclaredFile } from '../lifecycle/units.ts';
 import { declaredFiles } from '../lifecycle/units.ts';
 import type { RepoRef } from '../protocol/ids.ts';
 import type { QueryContext, RunContext } from './handlers.ts';
+import { observeDockerData } from './host-docker.ts';
 import { RUNTIME_UNIT_DIR, repoTarget } from './layout.ts';
 import { type MachineRecord, requireMachine } from './machine-record.ts';
 import type { RepoRecord, RepoStore } from './repo-store.ts';
@@ -42,7 +43,11 @@ export async function workbenchOf(
   record: RepoRecord,
 ): Promise<Workbench> {
   const target = repoTarget(machine.datastore, record);
-  const settings = { registryMirrors: machine.registryMirrors, resolvConf: await observeResolvConf(system) };
+  const host = {
+    resolvConf: await observeResolvConf(system),
+    dockerData: await observeDockerData(system, machine.datastore),
+  };
+  const settings = { registryMirrors: machine.registryMirrors, host, limits: record.limits ?? {} };
   const files = declaredFiles(target, settings, RUNTIME_UNIT_DIR);
   return { machine, store, record, target, settings, files, observe: () => observeRepo(system, target, files) };
 }

@@ -17,14 +17,24 @@ export async function observeResolvConf(system: System): Promise<ResolvConf | un
   return isHidden ? { source: place, place } : undefined;
 }
 
+/** The servers that a repository asks, in order. */
+export async function nameServers(system: System): Promise<string[]> {
+  const source = (await observeResolvConf(system))?.source ?? FILE;
+  return serversIn((await system.readFile(source)) ?? '');
+}
+
 async function placeOf(system: System): Promise<string> {
   if ((await system.stat(FILE))?.kind !== 'symlink') return FILE;
   const { stdout } = await system.run(command('readlink', '--canonicalize-missing', FILE));
   return stdout.trim();
 }
 
+function serversIn(text: string): string[] {
+  return [...text.matchAll(/^\s*nameserver\s+(\S+)/gm)].map((match) => match[1] ?? '');
+}
+
 /** Every server is on loopback, which is the host's own. */
 function isStub(text: string): boolean {
-  const servers = [...text.matchAll(/^\s*nameserver\s+(\S+)/gm)].map((match) => match[1] ?? '');
+  const servers = serversIn(text);
   return servers.length > 0 && servers.every((server) => server.startsWith('127.') || server === '::1');
 }

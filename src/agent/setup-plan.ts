@@ -6,7 +6,7 @@ import { command } from '../lifecycle/command.ts';
 import type { Step } from '../lifecycle/step.ts';
 import { makeDirectory, run, write } from '../lifecycle/step.ts';
 import type { System } from '../lifecycle/system.ts';
-import { FIREWALLD_RULE, UFW_RULE } from './firewall-facts.ts';
+import { firewallRuleSteps } from './firewall-rules.ts';
 import { CONFIG_DIR, MACHINE_FILE, UNIT_DIR } from './layout.ts';
 import { type MachineRecord, machineText } from './machine-record.ts';
 import { datastoreDirectories, directoriesStep, mountUnitName, POOL_IMAGE, poolSteps } from './setup-datastore.ts';
@@ -55,8 +55,7 @@ export function planSetup(request: SetupRequest, { managers, programs, now }: Se
       directoriesStep(datastore),
       ...files.map(fileStep),
       refreshStep(),
-      ufwStep(),
-      firewalldStep(),
+      ...firewallRuleSteps(),
       ...sudo.map(fileStep),
       recordStep(recordOf(request, now)),
     ],
@@ -124,29 +123,6 @@ function refreshStep(): Step<SetupFacts> {
     actions: ({ services }) => [
       ...(services[REFRESH_UNIT]?.needsReload ? [run(command('systemctl', 'daemon-reload'))] : []),
       run(command('systemctl', 'enable', '--quiet', REFRESH_UNIT)),
-    ],
-  };
-}
-
-function ufwStep(): Step<SetupFacts> {
-  return {
-    id: 'firewall.ufw',
-    title: "give ufw one rule for the repositories' outbound traffic",
-    already: 'ufw is not in force, or has its rule',
-    isDone: ({ firewall }) => !firewall.ufw.active || firewall.ufw.hasRule,
-    actions: () => [run(command('ufw', ...UFW_RULE))],
-  };
-}
-
-function firewalldStep(): Step<SetupFacts> {
-  return {
-    id: 'firewall.firewalld',
-    title: "give firewalld one rule for the repositories' outbound traffic",
-    already: 'firewalld is not in force, or has its rule',
-    isDone: ({ firewall }) => !firewall.firewalld.active || firewall.firewalld.hasRule,
-    actions: () => [
-      run(command('firewall-cmd', '--quiet', '--permanent', ...FIREWALLD_RULE)),
-      run(command('firewall-cmd', '--quiet', ...FIREWALLD_RULE)),
     ],
   };
 }

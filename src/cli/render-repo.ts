@@ -39,6 +39,15 @@ function describeBusy({ operation, actor, since, run }: NonNullable<RepoSummary[
   return `${operation} by ${actor} for ${formatDuration(Math.max(0, now - since))} (run ${run})`;
 }
 
+/** "512M of memory, 1.5 processors" */
+export function limitsText({ memoryBytes, cpus }: RepoStatus['limits']): string {
+  const parts = [
+    ...(memoryBytes === null ? [] : [`${formatSize(memoryBytes)} of memory`]),
+    ...(cpus === null ? [] : [`${cpus} ${cpus === 1 ? 'processor' : 'processors'}`]),
+  ];
+  return parts.length === 0 ? 'none' : parts.join(', ');
+}
+
 export async function renderStatus(status: RepoStatus, machine: string, now: number, paint: Paint): Promise<string> {
   const { volume, lastUp, busy } = status;
   const room =
@@ -58,6 +67,10 @@ export async function renderStatus(status: RepoStatus, machine: string, now: num
       ['image', status.image],
       ['mount point', volume.mounted ? status.mountPoint : undefined],
       ['docker socket', ['up', 'partial', 'failed', 'daemon'].includes(status.state) ? status.dockerSocket : undefined],
+      [
+        'limits',
+        status.limits.memoryBytes === null && status.limits.cpus === null ? undefined : limitsText(status.limits),
+      ],
       ['autostart', status.autostart ? 'on' : undefined],
       [
         'last up',

@@ -1,7 +1,8 @@
 // The repository's own dockerd: its configuration file and the drop-in of rediacc-docker@{guid}. Nothing of the
 // host's docker is read: own config file, own containerd, own sockets, data inside the encrypted volume.
 import { command } from './command.ts';
-import { daemonView, type ResolvConf, viewOfResolvConf } from './sandbox.ts';
+import type { Limits } from './limits.ts';
+import { daemonView, type HostView, viewOfHost } from './sandbox.ts';
 import type { RepoTarget } from './target.ts';
 import type { UnitSections } from './unit-text.ts';
 import { execLine } from './unit-text.ts';
@@ -19,8 +20,8 @@ const ADDRESS_POOLS = ['172.17.0.0/16', '172.18.0.0/15', '172.20.0.0/14', '172.2
 export interface DaemonSettings {
   /** They serve Docker Hub names only. */
   registryMirrors: readonly string[];
-  /** undefined: the host's own /etc/resolv.conf does. */
-  resolvConf: ResolvConf | undefined;
+  host: HostView;
+  limits: Limits;
 }
 
 /** dockerd's daemon.json (docs.docker.com/reference/cli/dockerd): what it rejects on the command line as well stays out. */
@@ -60,7 +61,7 @@ export function daemonDropIn(target: RepoTarget, settings: DaemonSettings): Unit
         ['Slice', net.slice],
         ['NetworkNamespacePath', net.namespacePath],
         ...daemonView(target),
-        ...viewOfResolvConf(settings.resolvConf),
+        ...viewOfHost(settings.host),
         // HOME inside the volume: registry logins never come from or go to the host's root.
         ['Environment', `HOME=${target.paths.home}`],
         ['ExecStart', ''],

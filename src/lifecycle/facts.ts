@@ -4,6 +4,7 @@
 import type { BlockDevices, LoopDevice, Mapping } from './block-devices.ts';
 import { observeBlockDevices } from './block-devices.ts';
 import { command } from './command.ts';
+import type { SliceLimits } from './limits.ts';
 import { parseMountinfo } from './mountinfo.ts';
 import type { System } from './system.ts';
 import type { RepoTarget } from './target.ts';
@@ -35,6 +36,8 @@ export interface RepoFacts {
   needsDown: boolean;
   /** Processes in the repository's slice, containers and functions included. */
   sliceBusy: boolean;
+  /** undefined: no slice, so nothing runs. */
+  sliceLimits: SliceLimits | undefined;
   /** Our directories inside the volume exist. */
   directories: boolean;
   /** Declared files that are missing or differ. */
@@ -58,6 +61,7 @@ export async function observeRepo(
   files: readonly ExpectedFile[],
 ): Promise<RepoFacts> {
   const { paths, net } = target;
+  const cgroup = `/sys/fs/cgroup/rediacc.slice/${net.slice}`;
   const [
     image,
     devices,
@@ -68,6 +72,8 @@ export async function observeRepo(
     socketName,
     flag,
     slice,
+    memoryMax,
+    cpuMax,
     { units, needsReload },
     home,
     dockerData,
@@ -83,7 +89,9 @@ export async function observeRepo(
     system.stat(net.daemonSocket),
     system.stat(net.dockerSocket),
     system.stat(target.needsDownFlag),
-    system.readFile(`/sys/fs/cgroup/rediacc.slice/${net.slice}/cgroup.events`),
+    system.readFile(`${cgroup}/cgroup.events`),
+    system.readFile(`${cgroup}/memory.max`),
+    system.readFile(`${cgroup}/cpu.max`),
     observeUnits(system, target),
     system.stat(paths.home),
     system.stat(paths.dockerData),
@@ -107,6 +115,8 @@ export async function observeRepo(
     socket: socket?.kind === 'socket' && socketName !== undefined,
     socketLeft: socket !== undefined || socketName !== undefined,
     needsDown: flag !== undefined,
+    // A controller that nobody needs yet is not there.
+    sliceLimits: slice === undefined ? undefined : { memory: memoryMax?.trim() ?? 'max', cpu: cpuMax?.trim() ?? 'max' },
     sliceBusy: slice?.includes('populated 1') ?? false,
     directories: home !== undefined && dockerData !== undefined,
     staleFiles: contents.filter(({ expected, found }) => expected !== found).map(({ path }) => path),

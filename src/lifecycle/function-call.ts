@@ -5,7 +5,7 @@ import { Secret } from '../protocol/secret.ts';
 import type { Command } from './command.ts';
 import { encodeSettings, wrapperCommand } from './function-wrapper.ts';
 import type { Rediaccfile } from './rediaccfile.ts';
-import { FUNCTION_INIT, functionView, type ResolvConf, viewOfResolvConf } from './sandbox.ts';
+import { FUNCTION_INIT, functionView, type HostView, viewOfHost } from './sandbox.ts';
 import type { RepoTarget } from './target.ts';
 import { literalWord } from './unit-text.ts';
 
@@ -26,7 +26,7 @@ export interface FunctionCall {
   /** Begins the wrapper's own lines on stderr. */
   mark: string;
   timeoutMs: number | undefined;
-  resolvConf: ResolvConf | undefined;
+  host: HostView;
 }
 
 export function functionUnit(call: Pick<FunctionCall, 'target' | 'callId'>): string {
@@ -34,7 +34,7 @@ export function functionUnit(call: Pick<FunctionCall, 'target' | 'callId'>): str
 }
 
 export function functionCommand(call: FunctionCall): Command {
-  const { target, rediaccfile, name, environment, settings, mark, timeoutMs, resolvConf } = call;
+  const { target, rediaccfile, name, environment, settings, mark, timeoutMs, host } = call;
   const properties = [
     // At shutdown down() must still be startable: no Conflicts=shutdown.target.
     ['DefaultDependencies', 'no'],
@@ -42,7 +42,7 @@ export function functionCommand(call: FunctionCall): Command {
     ['KillMode', 'control-group'],
     ['TimeoutStopSec', '10'],
     ...(timeoutMs === undefined ? [] : [['RuntimeMaxSec', `${timeoutMs}ms`]]),
-    ...viewOfResolvConf(resolvConf),
+    ...viewOfHost(host),
     ...functionView(target),
   ];
   return {

@@ -10,7 +10,7 @@ import { createLineSplitter } from './line-splitter.ts';
 import { exitCodeOf } from './luks.ts';
 import type { Rediaccfile } from './rediaccfile.ts';
 import { labelOf } from './rediaccfile.ts';
-import type { ResolvConf } from './sandbox.ts';
+import type { HostView } from './sandbox.ts';
 import type { OutputSink, System } from './system.ts';
 import type { RepoTarget } from './target.ts';
 
@@ -32,7 +32,7 @@ export interface PassRequest {
   /** Random, so that no output can be taken for the wrapper's own words. */
   mark: string;
   timeoutMs: number | undefined;
-  resolvConf: ResolvConf | undefined;
+  host: HostView;
 }
 
 export interface Failure {
@@ -126,7 +126,7 @@ async function exitCodeOfRun(system: System, command: Command, onOutput: OutputS
 }
 
 function callOf(request: PassRequest, rediaccfile: Rediaccfile, index: number): FunctionCall {
-  const { target, name, runId, mark, timeoutMs, resolvConf } = request;
+  const { target, name, runId, mark, timeoutMs, host } = request;
   return {
     target,
     rediaccfile,
@@ -136,6 +136,6 @@ function callOf(request: PassRequest, rediaccfile: Rediaccfile, index: number): 
     settings: request.settingsOf(rediaccfile),
     mark,
     timeoutMs,
-    resolvConf,
+    host,
   };
 }

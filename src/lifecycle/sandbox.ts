@@ -87,6 +87,19 @@ export interface ResolvConf {
   place: string;
 }
 
-export function viewOfResolvConf(resolvConf: ResolvConf | undefined): Property[] {
-  return resolvConf === undefined ? [] : [['BindReadOnlyPaths', `${resolvConf.source}:${resolvConf.place}`]];
+/** What of the host's own arrangements decides what its repositories see. */
+export interface HostView {
+  /** undefined: the host's own /etc/resolv.conf does. */
+  resolvConf: ResolvConf | undefined;
+  /** Where the host's own docker keeps its data, if not in /var/lib/docker. */
+  dockerData: string | undefined;
+}
+
+export function viewOfHost({ resolvConf, dockerData }: HostView): Property[] {
+  return [
+    ...(resolvConf === undefined
+      ? []
+      : [['BindReadOnlyPaths', `${resolvConf.source}:${resolvConf.place}`] satisfies Property]),
+    ...(dockerData === undefined ? [] : [['InaccessiblePaths', `"-${dockerData}"`] satisfies Property]),
+  ];
 }

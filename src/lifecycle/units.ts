@@ -5,6 +5,7 @@ import { command } from './command.ts';
 import type { DaemonSettings } from './daemon.ts';
 import { daemonConfig, daemonDropIn } from './daemon.ts';
 import type { RepoFacts } from './facts.ts';
+import { limitsDropIn } from './limits.ts';
 import { namespaceDropIn } from './namespace.ts';
 import type { Step } from './step.ts';
 import { remove, run, write } from './step.ts';
@@ -33,6 +34,7 @@ export function declaredFiles(target: RepoTarget, settings: DaemonSettings, runt
     dropIn(units.net, namespaceDropIn(target)),
     dropIn(units.docker, daemonDropIn(target, settings)),
     dropIn(units.repo, [['Unit', [['Description', `services of repository ${target.name}`]]]]),
+    dropIn(net.slice, limitsDropIn(settings.limits)),
     { path: net.dockerConfig, text: daemonConfig(target, settings) },
   ];
 }
@@ -82,7 +84,7 @@ export function declareStep(target: RepoTarget, files: readonly DeclaredFile[]):
 export function forgetStep(target: RepoTarget, files: readonly DeclaredFile[]): Step<RepoFacts> {
   const directories = files
     .map(({ path }) => path.slice(0, path.lastIndexOf('/')))
-    .filter((path) => path.endsWith('.service.d'));
+    .filter((path) => /\.(service|slice)\.d$/.test(path));
   return {
     id: 'units.forget',
     title: 'remove the runtime files',

@@ -28,6 +28,20 @@ export const repoSummarySchema = z.object({
   busy: z.object({ run: runIdSchema, operation: z.string(), actor: z.string(), since: z.number() }).optional(),
 });
 
+/** null: no limit. Daemon and containerd alone take about 128 MiB; the time of a processor is dealt out in hundredths. */
+export const limitsSchema = z.object({
+  memoryBytes: z
+    .number()
+    .int()
+    .min(128 * 1024 ** 2, 'a repository needs at least 128M of memory')
+    .nullable(),
+  cpus: z
+    .number()
+    .min(0.01, 'a repository needs at least 0.01 of a processor')
+    .max(4096, 'no machine has so many processors')
+    .nullable(),
+});
+
 export const repoStatusSchema = repoSummarySchema.extend({
   mountPoint: z.string(),
   image: z.string(),
@@ -42,6 +56,7 @@ export const repoStatusSchema = repoSummarySchema.extend({
   }),
   units: z.record(z.string(), z.string()),
   services: z.array(serviceSchema),
+  limits: limitsSchema,
   /** How the last `up` ended, if there was one. */
   lastUp: z.object({ run: runIdSchema, outcome: z.string(), at: z.number() }).optional(),
 });

@@ -5,6 +5,7 @@ import * as z from 'zod';
 import {
   checkSchema,
   findingSchema,
+  limitsSchema,
   outcomeSchema,
   repoStatusSchema,
   repoSummarySchema,
@@ -116,6 +117,12 @@ export const OPERATIONS = {
       registryMirrors: z.array(z.string()),
       repositories: z.array(repoSummarySchema),
     }),
+    changes: false,
+  }),
+  'machine.doctor': operation({
+    summary: 'whether everything on the machine is as repositories need it',
+    input: noInput,
+    output: z.object({ checks: z.array(checkSchema) }),
     changes: false,
   }),
   'repo.list': operation({
@@ -244,6 +251,24 @@ export const OPERATIONS = {
     summary: 'repo credential rotate',
     input: oneRepo.extend({ credential: secretSchema, newCredential: secretSchema, kdf }),
     output: changedRepo,
+    changes: true,
+  }),
+  'repo.limits': operation({
+    summary: 'how much memory and processor time a repository may take',
+    input: oneRepo,
+    output: z.object({
+      name: repoNameSchema,
+      guid: guidSchema,
+      ...limitsSchema.shape,
+      memoryUsedBytes: z.number().nullable(),
+    }),
+    changes: false,
+  }),
+  'repo.set-limits': operation({
+    summary: 'repo limits',
+    /** Absent: stays as it is; null: taken away. */
+    input: oneRepo.extend(limitsSchema.partial().shape),
+    output: z.object({ name: repoNameSchema, guid: guidSchema, ...limitsSchema.shape, changed: z.boolean() }),
     changes: true,
   }),
   'repo.validate': operation({

@@ -85,8 +85,8 @@ describe('the unit of rdc repo compose', () => {
     directory: `${mount}/a b`,
     environment: { A: 'x y' },
     words,
-    resolvConf: { source: '/r', place: '/etc/resolv.conf' },
     terminal: undefined,
+    host: { resolvConf: { source: '/r', place: '/etc/resolv.conf' }, dockerData: undefined },
   });
 
   it('is in the slice and the namespace, sees what a function sees, and ends before the daemon', () => {

@@ -27,7 +27,8 @@ async function onTerminal(renet: string, words: string[], typed: Record<string, 
   await writeFile(path, `#!/bin/bash\n${renet}\n`);
   await chmod(path, 0o755);
   const terminal = { columns: 101, rows: 33, name: 'xterm' };
-  const call = { target: shopTarget(), directory, environment: {}, words, resolvConf: undefined, terminal };
+  const host = { resolvConf: undefined, dockerData: undefined };
+  const call = { target: shopTarget(), directory, environment: {}, words, host, terminal };
   const { args } = composeUnit(call).run;
   const own = args.slice(args.indexOf('/bin/bash')).map((word) => word.replaceAll('$$', '$'));
   const child = spawn(own[0] ?? '', own.slice(1), { env: { PATH: `${directory}:${process.env.PATH}` } });

@@ -39,9 +39,9 @@ function world(listed: RepoSummary[]) {
         most = Math.max(most, going.size);
         return run;
       },
-      async follow(run, { onEvent }) {
+      async follow(run, { onEvents }) {
         const event: RunEvent = { kind: 'step', id: 'x', title: 'open the encrypted volume', state: 'start' };
-        await onEvent({ run, seq: 1, at: 0, event });
+        await onEvents([{ run, seq: 1, at: 0, event }]);
         return (await results.get(run)) as RunResult;
       },
       async cancel(run) {

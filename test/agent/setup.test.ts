@@ -32,7 +32,7 @@ async function setUp(
 const changes = (host: FakeHost) =>
   host.journal.filter(
     (line) =>
-      !/^run (systemctl (show|--version)|df|realpath|getent|nft --json|ufw s|apt-cache|docker compose|modprobe --dry-run|.*--simulate)/.test(
+      !/^run (systemctl (show|--version)|df|realpath|getent|nft --json|apt-cache|docker compose|modprobe --dry-run|.*--simulate)/.test(
         line,
       ),
   );
@@ -208,10 +208,12 @@ describe('what other programs of the machine are told', () => {
   it('an active ufw gets one tagged rule, once', async () => {
     const host = new FakeHost();
     host.file('/usr/sbin/ufw');
-    host.ufw = { active: true, rules: ['ufw allow 22/tcp'] };
+    host.file('/etc/ufw/ufw.conf', 'ENABLED=yes\n').file('/etc/ufw/user.rules', '-A ufw-user-input -j ACCEPT\n');
     await setUp(host);
     await setUp(host);
-    expect(host.ufw.rules).toEqual(['ufw allow 22/tcp', "ufw route allow in on rdh+ comment 'rediacc'"]);
+    expect(text(host, '/etc/ufw/user.rules')).toBe(
+      '-A ufw-user-input -j ACCEPT\n-A ufw-user-forward -i rdh+ -j ACCEPT\n',
+    );
   });
 
   it('each login name gets its own line, and lines that are there stay', async () => {

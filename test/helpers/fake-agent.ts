@@ -28,6 +28,7 @@ export interface FakeRepo {
   /** What opens it: slot 0, and during a rotation another one. */
   keys: string[];
   autostart?: boolean;
+  limits: { memoryBytes: number | null; cpus: number | null };
 }
 
 type Input = Record<string, unknown>;
@@ -42,6 +43,8 @@ export class FakeMachine {
   findings: OutputOf<'repo.validate'>['findings'] = [];
   /** How the start at boot went, of every repository that is marked for it. */
   lastBoot: OutputOf<'repo.autostart-list'>['repositories'][number]['lastBoot'];
+  /** What `machine doctor` finds. */
+  findingsOfDoctor: OutputOf<'machine.doctor'>['checks'] = [];
   /** Services that are gone and keep their slot. */
   vanished: string[] = [];
   /** What a request that is about to be answered does first: throw, or never come back. */
@@ -101,6 +104,12 @@ export class FakeMachine {
             ...(this.lastBoot === undefined || !autostart ? {} : { lastBoot: this.lastBoot }),
           })),
         };
+      case 'repo.limits': {
+        const { name, guid, limits } = this.find(input.repo);
+        return { name, guid, ...limits, memoryUsedBytes: null };
+      }
+      case 'machine.doctor':
+        return { checks: this.findingsOfDoctor };
       case 'repo.verify-credential': {
         const { name, guid, keys } = this.find(input.repo);
         return { name, guid, opens: keys.includes(String(input.credential)) };
@@ -256,6 +265,12 @@ export class FakeMachine {
         repo.autostart = enabled;
         return { name, guid, changed };
       }
+      case 'repo.set-limits': {
+        const changed = Object.entries(input).some(([key, value]) => key in repo.limits && value !== undefined);
+        if (input.memoryBytes !== undefined) repo.limits.memoryBytes = input.memoryBytes as number | null;
+        if (input.cpus !== undefined) repo.limits.cpus = input.cpus as number | null;
+        return { name, guid, ...repo.limits, changed };
+      }
       case 'repo.delete':
         this.repos.splice(this.repos.indexOf(repo), 1);
         return { name, guid, changed: true };
@@ -288,6 +303,7 @@ export class FakeMachine {
       state: 'closed',
       sizeBytes: Number(sizeBytes),
       keys: [String(credential)],
+      limits: { memoryBytes: null, cpus: null },
     };
     this.#nextNetworkId += 64;
     this.repos.push(repo);
@@ -389,6 +405,6 @@ function status(repo: FakeRepo) {
     volume: open
       ? { mapping: `/dev/mapper/rediacc-${guid}`, mounted: true, usedBytes: 1024 ** 2, freeBytes: 1024 ** 3 }
       : { mounted: false },
-    ...{ units: {}, services: [] },
+    ...{ units: {}, services: [], limits: repo.limits },
   };
 }

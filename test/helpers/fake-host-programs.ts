@@ -75,9 +75,10 @@ export const HOST_PROGRAMS: Record<string, Model> = {
   visudo: (host, { args }) =>
     host.nodes.get(args.at(-1) ?? '')?.text.endsWith('renet connect\n') ? '' : { exitCode: 1, stderr: 'syntax error' },
   ufw: (host, { args }) => {
-    if (args[0] === 'status') return `Status: ${host.ufw?.active ? 'active' : 'inactive'}\n`;
-    if (args[0] === 'show') return (host.ufw?.rules ?? []).join('\n');
-    host.ufw?.rules.push(`ufw ${args.join(' ').replace(/ comment rediacc/, " comment 'rediacc'")}`);
+    const [route, allow, , , link] = args;
+    if (route !== 'route' || allow !== 'allow') throw new Error(`no model for "ufw ${args.join(' ')}"`);
+    const before = host.nodes.get('/etc/ufw/user.rules')?.text ?? '';
+    host.file('/etc/ufw/user.rules', `${before}-A ufw-user-forward -i ${link} -j ACCEPT\n`);
     return 'Rule added\n';
   },
   fallocate: (host, { args }) => {

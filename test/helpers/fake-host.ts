@@ -63,7 +63,6 @@ export class FakeHost extends FakeSystem {
   users = new Set(['root', 'deploy', 'ops']);
   /** As `nft --json list chains` prints them. */
   chains: object[] = [];
-  ufw: { active: boolean; rules: string[] } | undefined;
   /** Units that ran although nobody asked for them. */
   readonly startedByPackages: string[] = [];
 

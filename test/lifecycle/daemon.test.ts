@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { daemonConfig } from '../../src/lifecycle/daemon.ts';
 import { shopTarget } from '../helpers/target.ts';
 
-const config = JSON.parse(daemonConfig(shopTarget(), { registryMirrors: [], resolvConf: undefined })) as {
+const config = JSON.parse(
+  daemonConfig(shopTarget(), { registryMirrors: [], host: { resolvConf: undefined, dockerData: undefined } }),
+) as {
   'default-address-pools': { base: string; size: number }[];
 };
 

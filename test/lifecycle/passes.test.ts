@@ -43,7 +43,7 @@ async function pass(name: FunctionName, answer: (directory: string) => Answer = 
     runId: 'r1',
     mark: 'MARK',
     timeoutMs: undefined,
-    resolvConf: undefined,
+    host: { resolvConf: undefined, dockerData: undefined },
   };
   const result = runPass(request);
   return { result, called: () => system.commands.map(directoryOf), events };

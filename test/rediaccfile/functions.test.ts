@@ -57,7 +57,7 @@ async function call(files: string | Record<string, string>, options: CallOptions
     runId: 'r1',
     mark: 'rediacc-0123456789abcdef',
     timeoutMs: options.timeoutMs,
-    resolvConf: undefined,
+    host: { resolvConf: undefined, dockerData: undefined },
   });
   const texts = <K extends RunEvent['kind']>(kind: K, text: (event: Extract<RunEvent, { kind: K }>) => string) =>
     events.filter((event): event is Extract<RunEvent, { kind: K }> => event.kind === kind).map(text);

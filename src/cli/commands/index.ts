@@ -28,6 +28,7 @@ export const GROUPS: readonly CommandGroup[] = [
       (await import('./repo-compose.ts')).repoCompose,
       ...(await import('./repo-look.ts')).LOOK_COMMANDS,
       (await import('./repo-validate.ts')).repoValidate,
+      (await import('./repo-limits.ts')).repoLimits,
       (await import('./repo-delete.ts')).repoDelete,
       ...(await import('./repo-credential.ts')).CREDENTIAL_COMMANDS,
       (await import('./repo-adopt.ts')).repoAdopt,
@@ -46,7 +47,10 @@ export const GROUPS: readonly CommandGroup[] = [
   {
     name: 'machine',
     summary: 'the machines themselves',
-    load: async () => (await import('./machine.ts')).MACHINE_COMMANDS,
+    load: async () => [
+      ...(await import('./machine.ts')).MACHINE_COMMANDS,
+      (await import('./machine-doctor.ts')).machineDoctor,
+    ],
   },
   {
     name: 'ops',
