@@ -4,7 +4,11 @@ import { daemonConfig } from '../../src/lifecycle/daemon.ts';
 import { shopTarget } from '../helpers/target.ts';
 
 const config = JSON.parse(
-  daemonConfig(shopTarget(), { registryMirrors: [], host: { resolvConf: undefined, dockerData: undefined } }),
+  daemonConfig(shopTarget(), {
+    registryMirrors: [],
+    host: { resolvConf: undefined, dockerData: undefined },
+    limits: { memoryBytes: null, cpus: null },
+  }),
 ) as {
   'default-address-pools': { base: string; size: number }[];
 };

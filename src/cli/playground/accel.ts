@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { IMAGE_FILES } from './build-image.ts';
 import { exec } from './exec.ts';
 import { PROBE_MARKER } from './kernel.ts';
-import { type Accelerator, accelArgs } from './qemu-args.ts';
+import type { Accelerator } from './qemu-args.ts';
 import { type ReportStep, reported } from './report.ts';
 
 const PROBE_LIMIT_MS = 5000;
@@ -43,14 +43,14 @@ export async function chooseAccelerator(options: AccelOptions): Promise<Accelera
   return verdict;
 }
 
-async function probe({ image, qemuVersion, cacheDir, signal }: AccelOptions): Promise<boolean> {
+async function probe({ image, cacheDir, signal }: AccelOptions): Promise<boolean> {
   const log = join(cacheDir, `probe-${process.pid}.log`);
   const line = 'console=ttyS0 quiet panic=-1 mitigations=off playground.probe';
   try {
     await exec(
       [
         ...(['timeout', '--signal=KILL', String(PROBE_LIMIT_MS / 1000), 'qemu-system-x86_64'] as const),
-        ...['-machine', 'q35', ...accelArgs('kvm', qemuVersion), '-smp', '1', '-m', '256'],
+        ...['-machine', 'q35', '-accel', 'kvm', '-cpu', 'host', '-smp', '1', '-m', '256'],
         ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none'],
         ...['-kernel', join(image, IMAGE_FILES.kernel), '-initrd', join(image, IMAGE_FILES.initrd), '-append', line],
         ...['-chardev', `file,id=c,path=${log}`, '-serial', 'chardev:c'],

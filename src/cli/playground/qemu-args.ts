@@ -12,6 +12,8 @@ export interface QemuOptions {
   qemuVersion: number;
   cpus: number;
   memoryMiB: number;
+  /** Of the workstation. */
+  hostMemoryMiB: number;
   kernel: string;
   initrd: string;
   /** Appended to the kernel command line. */
@@ -33,7 +35,7 @@ const TCG_KERNEL_LINE = `${KERNEL_LINE} norandmaps`;
 export function qemuArgs(options: QemuOptions): string[] {
   const kernelLine = options.accel === 'tcg' ? TCG_KERNEL_LINE : KERNEL_LINE;
   return [
-    ...['-machine', 'q35', ...accelArgs(options.accel, options.qemuVersion)],
+    ...['-machine', 'q35', ...accelArgs(options.accel, options)],
     ...['-smp', String(options.cpus), '-m', String(options.memoryMiB), '-nodefaults', '-no-user-config'],
     ...['-kernel', options.kernel, '-initrd', options.initrd],
     ...['-append', `${kernelLine} systemd.machine_id=${options.machineId} systemd.hostname=${options.name}`],
@@ -52,9 +54,15 @@ export function qemuArgs(options: QemuOptions): string[] {
  * QEMU before 8 miscompiles `lock cmpxchg16b` under multi-threaded emulation, and the guest panics now and then:
  * there the instruction is hidden from the guest.
  */
-export function accelArgs(accel: Accelerator, qemuVersion: number): string[] {
+export function accelArgs(
+  accel: Accelerator,
+  { qemuVersion, hostMemoryMiB }: Pick<QemuOptions, 'qemuVersion' | 'hostMemoryMiB'>,
+): string[] {
   if (accel === 'kvm') return ['-accel', 'kvm', '-cpu', 'host'];
-  return ['-accel', 'tcg,thread=multi,tb-size=512', '-cpu', qemuVersion < 8 ? 'max,cx16=off' : 'max'];
+  // A few docker daemons and databases fill 500 MiB with translated code; when it is full, all of it is thrown away and made
+  // again. The memory is taken as it fills; QEMU has no use for more than 2 GiB.
+  const room = Math.min(2048, Math.max(512, Math.floor(hostMemoryMiB / 8)));
+  return ['-accel', `tcg,thread=multi,tb-size=${room}`, '-cpu', qemuVersion < 8 ? 'max,cx16=off' : 'max'];
 }
 
 function diskArgs(disk: { file: string; cache: DiskCache }, index: number): string[] {

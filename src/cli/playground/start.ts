@@ -2,6 +2,7 @@
 // It never leaves a QEMU behind that nobody knows of: on any failure or abort the process is ended.
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RdcError } from '../../protocol/errors.ts';
@@ -109,6 +110,7 @@ async function launch(options: StartOptions, identity: MachineIdentity, port?: n
     const cache = options.diskCache ?? 'writeback';
     const args = qemuArgs({
       ...{ accel: options.accel, qemuVersion: options.qemuVersion, ...resources, sshPort },
+      hostMemoryMiB: Math.floor(totalmem() / 1024 ** 2),
       ...{ name: options.name, machineId: identity.machineId, smbiosFiles: identity.smbiosFiles },
       ...{ kernel: join(options.image, IMAGE_FILES.kernel), initrd: join(options.image, IMAGE_FILES.initrd) },
       disks: [VM_FILES.root, VM_FILES.data].map((file) => ({ file, cache })),

@@ -7,6 +7,7 @@ const options: QemuOptions = {
   qemuVersion: 10,
   cpus: 2,
   memoryMiB: 3072,
+  hostMemoryMiB: 24_000,
   kernel: '/cache/vmlinux',
   initrd: '/cache/initrd',
   machineId: '0123456789abcdef0123456789abcdef',
@@ -22,9 +23,17 @@ const options: QemuOptions = {
 };
 
 it('hides cmpxchg16b from the guest only where QEMU miscompiles it', () => {
-  expect(accelArgs('tcg', 7)).toContain('max,cx16=off');
-  expect(accelArgs('tcg', 10)).toContain('max');
-  expect(accelArgs('kvm', 7)).toEqual(['-accel', 'kvm', '-cpu', 'host']);
+  expect(accelArgs('tcg', { ...options, qemuVersion: 7 })).toContain('max,cx16=off');
+  expect(accelArgs('tcg', options)).toContain('max');
+  expect(accelArgs('kvm', options)).toEqual(['-accel', 'kvm', '-cpu', 'host']);
+});
+
+it.each([
+  [2_000, 512],
+  [8_192, 1024],
+  [64_000, 2048],
+])('with %d MiB on the workstation, %d of them hold translated code', (hostMemoryMiB, room) => {
+  expect(accelArgs('tcg', { ...options, hostMemoryMiB })).toContain(`tcg,thread=multi,tb-size=${room}`);
 });
 
 it('forwards ssh on the loopback only and keeps credentials out of argv', () => {
