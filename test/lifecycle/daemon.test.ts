@@ -7,7 +7,7 @@ const config = JSON.parse(
   daemonConfig(shopTarget(), {
     registryMirrors: [],
     host: { resolvConf: undefined, dockerData: undefined },
-    limits: { memoryBytes: null, cpus: null },
+    limits: {},
   }),
 ) as {
   'default-address-pools': { base: string; size: number }[];
