@@ -100,7 +100,10 @@ describe('a fresh server', () => {
     const again = await setUp(host);
     expect(again.output?.changed).toBe(false);
     expect(stepsDone(again.events)).toEqual([]);
-    expect(changes(host)).toEqual(['run systemctl enable --quiet --now rediacc-agent.socket']);
+    expect(changes(host)).toEqual([
+      'run systemctl enable --quiet --now rediacc-agent.socket',
+      'run systemctl enable --quiet rediacc-autostart.service',
+    ]);
     expect(host.state()).toEqual(state);
   });
 

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AgentClient } from '../../../src/cli/agent-client.ts';
 import type { AgentAccess } from '../../../src/cli/ssh/access.ts';
 import type { AgentBundle } from '../../../src/cli/ssh/agent-bundle.ts';
@@ -21,7 +21,6 @@ import { Secret } from '../../../src/protocol/secret.ts';
 import { fakeAgent } from './fake-agent-bundle.ts';
 import { startSshd, type TestSshd } from './sshd.ts';
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 let sshd: TestSshd;
 let bundle: AgentBundle;
 const repo = repoNameSchema.parse('shop');
@@ -36,7 +35,7 @@ beforeAll(async () => {
     `#!/bin/sh\necho 'Welcome to prod'\nexec ${process.execPath} "${sshd.bin}/agent.mjs" "$@"\n`,
   );
   chmodSync(join(sshd.bin, 'renet'), 0o755);
-}, 60_000);
+});
 afterAll(() => sshd.stop());
 
 describe.each([

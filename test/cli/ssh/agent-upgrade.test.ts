@@ -1,14 +1,13 @@
 // An agent that is there already: used, replaced or refused, on a real sshd.
 import { copyFileSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { connectAgent } from '../../../src/cli/ssh/agent-connect.ts';
 import { installAgent } from '../../../src/cli/ssh/agent-install.ts';
 import { fakeAgent } from './fake-agent-bundle.ts';
 import { emptyInstallation, type Installation } from './installation.ts';
 import { startSshd, type TestSshd } from './sshd.ts';
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 let sshd: TestSshd;
 let at: Installation;
 beforeAll(async () => {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { AGENT_LAUNCHER, SUDOERS_FILE as LAYOUT_SUDOERS, LIB_DIR } from '../../../src/agent/layout.ts';
 import { AGENT_PLACE } from '../../../src/cli/ssh/access.ts';
 import { connectAgent } from '../../../src/cli/ssh/agent-connect.ts';
@@ -15,7 +15,6 @@ import { fakeAgent } from './fake-agent-bundle.ts';
 import { emptyInstallation, type Installation } from './installation.ts';
 import { startSshd, type TestSshd } from './sshd.ts';
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 let sshd: TestSshd;
 let at: Installation;
 beforeAll(async () => {

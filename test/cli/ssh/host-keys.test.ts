@@ -1,10 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parseHostKey, scanHostKeys } from '../../../src/cli/ssh/host-keys.ts';
 import { findProgram, pickTransport } from '../../../src/cli/ssh/pick-transport.ts';
 import { freePort, startSshd, type TestSshd } from './sshd.ts';
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 let sshd: TestSshd;
 beforeAll(async () => {
   sshd = await startSshd();

@@ -1,12 +1,11 @@
 // Who is let in and who is not: both clients against the same table, on a real sshd.
 import { createServer } from 'node:net';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { builtinTransport } from '../../../src/cli/ssh/builtin.ts';
 import { openSshTransport } from '../../../src/cli/ssh/openssh.ts';
 import { clients, emptyEnvironment, failureOf } from './clients.ts';
 import { freePort, startSshd, type TestSshd } from './sshd.ts';
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 let sshd: TestSshd;
 beforeAll(async () => {
   sshd = await startSshd();

@@ -1,10 +1,9 @@
 // Sessions: both clients against the same table, on a real sshd.
 import { createHash, randomBytes } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { clients, failureOf, outputOf } from './clients.ts';
 import { startSshd, type TestSshd } from './sshd.ts';
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 let sshd: TestSshd;
 beforeAll(async () => {
   sshd = await startSshd('MaxSessions 1');

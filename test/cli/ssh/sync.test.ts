@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { findProgram } from '../../../src/cli/ssh/pick-transport.ts';
 import type { ShellReference } from '../../../src/cli/ssh/remote-shell.ts';
 import { type SyncDeps, type SyncProgress, type SyncRequest, syncFiles } from '../../../src/cli/sync-transport.ts';
@@ -23,7 +23,6 @@ import { repoNameSchema } from '../../../src/protocol/ids.ts';
 import { bundle, fakeAgent } from './fake-agent-bundle.ts';
 import { freePort, startSshd, type TestSshd } from './sshd.ts';
 
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 let sshd: TestSshd;
 let base: string;
 let shell: string[];
@@ -40,7 +39,7 @@ beforeAll(async () => {
   writeFileSync(join(sshd.bin, 'renet'), `#!/bin/sh\nexec ${process.execPath} "${sshd.bin}/agent.mjs" "$@"\n`);
   chmodSync(join(sshd.bin, 'renet'), 0o755);
   shell = [process.execPath, join(base, 'rsh.mjs')];
-}, 60_000);
+});
 afterAll(async () => {
   await sshd.stop();
   rmSync(base, { recursive: true, force: true });
