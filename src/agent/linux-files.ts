@@ -107,12 +107,15 @@ function kindOf(found: KindTests): FileStat['kind'] {
   return found.isSocket() ? 'socket' : 'other';
 }
 
-/** undefined for what is not there. */
+/** ENODEV and ESRCH: opened, and then its device was taken away (sysfs(5)), or its process ended (proc(5)). */
+const ABSENT: readonly (string | undefined)[] = ['ENOENT', 'ENOTDIR', 'ENODEV', 'ESRCH'];
+
+/** undefined for what is not there, or not any more. */
 export async function orAbsent<T>(work: Promise<T>): Promise<T | undefined> {
   try {
     return await work;
   } catch (error) {
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined;
+    if (ABSENT.includes(codeOf(error))) return undefined;
     throw error;
   }
 }
