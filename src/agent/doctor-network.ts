@@ -3,6 +3,7 @@
 import { isIPv4 } from 'node:net';
 import { command } from '../lifecycle/command.ts';
 import type { System } from '../lifecycle/system.ts';
+import { RdcError } from '../protocol/errors.ts';
 import type { Check } from '../protocol/operations.ts';
 import type { OpenRepo } from './doctor-repositories.ts';
 import { observeGuard } from './guard-state.ts';
@@ -78,16 +79,27 @@ async function checkMirrors(system: System, repo: OpenRepo, { registryMirrors }:
   const checks: Check[] = [];
   for (const url of registryMirrors) {
     const about = { id: 'mirror', title: 'registry mirror' };
-    const [endpoint] = await resolveMirrors(system, [url]).catch(() => []);
-    const reached =
-      endpoint !== undefined && (await works(system, repo, CONNECT, endpoint.address, String(endpoint.port)));
+    const found = await reaches(system, repo, url);
     checks.push(
-      reached
+      found === undefined
         ? { ...about, status: 'ok', found: `${url}, from "${repo.name}"` }
-        : { ...about, status: 'failed', found: `"${repo.name}" does not reach ${url}`, fix: `curl ${url}/v2/` },
+        : { ...about, status: 'failed', found, fix: `curl ${url}/v2/` },
     );
   }
   return checks;
+}
+
+/** undefined: it does. Else why not. */
+async function reaches(system: System, repo: OpenRepo, url: string): Promise<string | undefined> {
+  try {
+    for (const { address, port } of await resolveMirrors(system, [url])) {
+      if (await works(system, repo, CONNECT, address, String(port))) return undefined;
+    }
+  } catch (error) {
+    if (!(error instanceof RdcError)) throw error;
+    return error.message;
+  }
+  return `"${repo.name}" does not reach ${url}`;
 }
 
 /** bash(1) opens connections by itself, so that the machine needs no further program. */

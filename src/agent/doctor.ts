@@ -1,5 +1,6 @@
 // machine doctor: whether everything on the machine is as repositories need it, a line per check, each with what to do.
 // It looks only; what it finds gone, `repo up` or a second setup puts back.
+import { RdcError } from '../protocol/errors.ts';
 import type { Check } from '../protocol/operations.ts';
 import { formatSize } from '../protocol/size.ts';
 import { agentVersion } from './agent-version.ts';
@@ -71,11 +72,12 @@ function checkNeeds(checks: readonly Check[]): Check[] {
 
 async function checkDatastore({ system }: QueryContext, { datastore }: MachineRecord): Promise<Check> {
   const about = { id: 'datastore', title: 'datastore' };
-  const isThere = await requireMachine(system).then(
-    () => true,
-    () => false,
-  );
-  if (!isThere) return { ...about, status: 'failed', found: `${datastore} is not there`, fix: `mount ${datastore}` };
+  try {
+    await requireMachine(system);
+  } catch (error) {
+    if (!(error instanceof RdcError)) throw error;
+    return { ...about, status: 'failed', found: error.message, fix: error.hint };
+  }
   const { filesystem, totalBytes, freeBytes } = await observeDisk(system, datastore);
   const found = `${datastore} (${filesystem}), ${formatSize(freeBytes)} of ${formatSize(totalBytes)} free`;
   if (freeBytes >= Math.max(LOW_BYTES, totalBytes / 20)) return { ...about, status: 'ok', found };

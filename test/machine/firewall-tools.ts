@@ -1,6 +1,7 @@
 // ufw, firewalld and systemd-resolved for a machine that was built without them: the archive of what their packages put
-// there, made once per base image and kept beside it.
-import { access, mkdtemp, rename, rm } from 'node:fs/promises';
+// there, made once per base image and recipe, and kept beside it.
+import { createHash } from 'node:crypto';
+import { access, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -22,7 +23,10 @@ export async function installFirewallTools(vm: TestVm): Promise<void> {
 async function archive(): Promise<string> {
   const report = () => undefined;
   const { dir } = await ensureImage({ cacheDir: playgroundCache(process.env), registry: REGISTRY, report });
-  const file = join(dir, 'firewall-tools.tar.gz');
+  const recipe = createHash('sha256')
+    .update(await readFile(INSTALL))
+    .digest('hex');
+  const file = join(dir, `firewall-tools-${recipe.slice(0, 16)}.tar.gz`);
   const isThere = await access(file).then(
     () => true,
     () => false,

@@ -130,7 +130,9 @@ describe("the host's own docker, with a daemon.json of its own and containers", 
       outbound: fault('"shop" gets no answer from 198.51.100.2', 'rdc repo up shop'),
     });
     await vm.root('systemctl restart docker', { timeoutMs: 600_000 });
-    await vm.root('systemctl start rediacc-guard-refresh');
+    await vm.root(
+      `for i in $(seq 200); do iptables -S DOCKER-USER | grep -q rediacc && exit 0; sleep 0.2; done; exit 1`,
+    );
     expect(await fetchInside()).toBe('hello from outside');
     expect((await hostRules()).split('\n').filter((line) => line === OUR_RULE)).toHaveLength(1);
   });
