@@ -47,7 +47,7 @@ function fromHost(place: string, { services }: CheckedRepo): string[] {
 
 /** A bash pattern that matches the text itself; a line "..." stands for any lines. */
 function globOf(text: string): string {
-  return text.replace(/[\\*?[\]]/g, '\\$&').replaceAll('\n...\n', '\n*\n');
+  return text.replace(/[\\*?[\]]/g, '\\$&').replace(/\n\.\.\.(?=\n|$)/g, '\n*');
 }
 
 function quoted(word: string): string {
