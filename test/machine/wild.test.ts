@@ -131,6 +131,19 @@ test('at a terminal, "repo compose -- exec" is one: its size, its keys, its end'
   expect(await ended).toBe(7);
 });
 
+test('a daemon starts where a killed one has left its numbers, which mean others now', async () => {
+  const { guid, networkId } = await status('right');
+  const unit = `rediacc-docker@${guid}.service`;
+  const files = `/run/rediacc/${networkId}/docker.pid /run/rediacc/${networkId}/exec/containerd/containerd.pid`;
+  // 1 is there in every namespace.
+  await vm.root(
+    `systemctl stop ${unit} && for file in ${files}; do echo 1 >$file || exit; done && systemctl start ${unit}`,
+  );
+  expect(await vm.root(`systemctl show --property=NRestarts --value ${unit}; grep -xc 1 ${files}; true`)).toBe(
+    ['0', ...files.split(' ').map((file) => `${file}:0`)].join('\n'),
+  );
+});
+
 test('docker compose itself reads the files of our tests as they say it does', async () => {
   const packed = await exec(['sh', '-c', 'tar -czf - "$@" | base64', 'sh', ...REPRESENTATIVE], { cwd: FIXTURES });
   const unpack = `mkdir /tmp/fixtures && cd /tmp/fixtures && base64 -d <<'END' | tar -xzf - || exit\n${packed.stdout}\nEND\n`;
