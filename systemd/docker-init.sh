@@ -36,6 +36,9 @@ case $1 in
     mount -t tmpfs -o nosuid,nodev,size=64m,mode=1777 tmpfs /dev/shm
     # Compose files that bind the docker socket get the repository's own.
     ln -s "${2%/*}/docker.sock" /run/docker.sock
+    # What a daemon that was killed has left: the numbers are of a namespace that is gone, and in this one most of them are
+    # taken by something else, so that dockerd and containerd would refuse to start, again and again.
+    rm -f -- "${2%/*}/docker.pid" "${2%/*}/exec/containerd/containerd.pid"
     # The first process of a namespace also collects the orphans in it (pid_namespaces(7)), which bash does while it waits.
     # It handles no signal, so none can come between: dockerd is told by itself, from outside.
     dockerd --config-file "$2" &

@@ -23,7 +23,7 @@ lexical() { realpath --canonicalize-missing --no-symlinks -- "$1"; }
 
 find_files_without_flags() {
   source=none
-  local named='' separator=:
+  local named='' separator=: by_env_file=''
   if [[ -n ${COMPOSE_FILE+set} ]]; then
     named=$COMPOSE_FILE separator=${COMPOSE_PATH_SEPARATOR-:} source=variable
   else
@@ -38,6 +38,18 @@ find_files_without_flags() {
     # A here-string and not "$named": its end is the last item's.
     mapfile -t files <<<"${named//"${separator:-:}"/$'\n'}"
   fi
+  if [[ -n $by_env_file ]]; then keep_env_file; fi
+}
+
+# Compose reads the file that names the others before it knows them, and then the one beside the first of them, which gives
+# way. From COMPOSE_FILE in the environment alone it would read only the latter: both are named to it.
+keep_env_file() {
+  local own=${env_paths[0]} beside path
+  beside=$(lexical "${project_directory:-$(base_of_files)}")/.env
+  if ((${#env_files[@]} > 0)) || [[ -n ${COMPOSE_ENV_FILES-} || $beside == "$own" ]]; then return; fi
+  for path in "$beside" "$own"; do
+    if [[ -f $path ]]; then env_files+=("$path") globals+=(--env-file "$path"); fi
+  done
 }
 
 # compose's own reading of the env files: quotes, "export" and variables in them are its affair.
@@ -51,7 +63,7 @@ ask_compose_for_files() {
     case $line in
       '      file: '*)
         unquote "${line#*: }"
-        if [[ $text == :?* ]]; then named=${text:1} source=variable; fi
+        if [[ $text == :?* ]]; then named=${text:1} source=variable by_env_file=yes; fi
         ;;
       '      separator: '*)
         unquote "${line#*: }"

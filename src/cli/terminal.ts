@@ -1,4 +1,5 @@
 // The person's own terminal, lent to a program on the server: keys go there as they are typed, and it learns how large the window is.
+import { spawnSync } from 'node:child_process';
 import { ReadStream, WriteStream } from 'node:tty';
 import { type Terminal, type TerminalSize, terminalSchema } from '../protocol/terminal.ts';
 import type { Streams } from './io.ts';
@@ -18,6 +19,8 @@ export function lendTerminal(stdin: unknown, stdout: unknown, onSize: (size: Ter
   if (!(stdin instanceof ReadStream) || !(stdout instanceof WriteStream)) return () => undefined;
   const tell = () => onSize(sizeOf(stdout));
   stdin.setRawMode(true);
+  // Node's raw mode goes on turning LF into CR LF, but for a full-screen program LF is "down". What Node gives back is all as it was.
+  spawnSync('stty', ['-opost'], { stdio: ['inherit', 'ignore', 'ignore'] });
   stdout.on('resize', tell);
   return () => {
     stdout.off('resize', tell);

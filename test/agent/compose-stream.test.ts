@@ -1,6 +1,6 @@
 // `rdc repo compose` from the client's streams to the unit's and back, over a real socket; the unit is a bash of the test.
 import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createConnection, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,15 +14,21 @@ import { command } from '../../src/lifecycle/command.ts';
 import { RdcError } from '../../src/protocol/errors.ts';
 import type { AgentStream } from '../../src/protocol/hello.ts';
 import type { RepoName } from '../../src/protocol/ids.ts';
+import type { TerminalSize } from '../../src/protocol/terminal.ts';
 import { scriptedSystem } from '../helpers/scripted-system.ts';
 
 let directory: string;
 let server: Server | undefined;
 /** What the agent was asked for. */
 let asked: AgentStream[];
+/** What it called, by its arguments. */
+let ran: string[];
+/** A process in the unit with the terminal /dev/pts/3. */
+const UNIT_FILES = { '/sys/fs/cgroup/x.service/cgroup.procs': '12\n', '/proc/12/stat': '12 (sh) S 1 12 12 34819 12' };
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'rdc-compose-'));
   asked = [];
+  ran = [];
 });
 afterEach(async () => {
   server?.close();
@@ -35,10 +41,12 @@ const REQUEST: ComposeRequest = { repo: 'shop' as RepoName, words: ['ps', ''], d
 async function listen(script: string, refusal?: RdcError): Promise<string> {
   const path = join(directory, 'agent.sock');
   const run = command('/bin/bash', '--noprofile', '--norc', '-c', `echo $$ >${directory}/pid; ${script}`);
-  const system = scriptedSystem(() => {
-    spawn('/bin/bash', ['-c', `kill -INT $(cat ${directory}/pid)`]);
+  const system = scriptedSystem(({ args }) => {
+    if (args[0] === 'show') return { stdout: '/x.service\n' };
+    ran.push(args.join(' '));
+    if (args[0] === 'stop') spawn('/bin/bash', ['-c', `kill -INT $(cat ${directory}/pid)`]);
     return {};
-  });
+  }, UNIT_FILES);
   server = createServer({ allowHalfOpen: true }, (socket) => {
     const deps = {
       runs: {} as never,
@@ -143,6 +151,27 @@ describe('rdc repo compose', () => {
     await expect(running).rejects.toMatchObject({ code: 'INTERRUPTED' });
     const end = () => readFile(join(directory, 'end'), 'utf8').catch(() => '');
     await expect.poll(end, { timeout: 4000 }).toBe('stopped\n');
+  });
+
+  test('a terminal is lent from the beginning to the end, and its new sizes reach the unit', async () => {
+    const script = `echo begun; until [[ -e ${directory}/resized ]]; do sleep 0.02; done; exit 6`;
+    const lent: string[] = [];
+    const streams = {
+      ...{ stdin: new PassThrough(), stdout: new PassThrough(), stderr: new PassThrough() },
+      lendTerminal(onSize: (size: TerminalSize) => void) {
+        lent.push('lent');
+        onSize({ columns: 120, rows: 40 });
+        return () => void lent.push('given back');
+      },
+    };
+    const request = { ...REQUEST, terminal: { columns: 101, rows: 33, name: 'xterm' } };
+    const running = composeOverSsh(accessTo(await listen(script)), request, streams);
+    await expect.poll(() => ran).toEqual(['-F /dev/pts/3 rows 40 columns 120']);
+    expect(lent).toEqual(['lent']);
+    await writeFile(join(directory, 'resized'), '');
+    expect(await running).toBe(6);
+    expect(lent).toEqual(['lent', 'given back']);
+    expect(asked).toEqual([{ kind: 'compose', ...request }]);
   });
 
   test('a refusal of the agent is told as such', async () => {

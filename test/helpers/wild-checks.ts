@@ -47,7 +47,7 @@ function fromHost(place: string, { services }: CheckedRepo): string[] {
 
 /** A bash pattern that matches the text itself; a line "..." stands for any lines. */
 function globOf(text: string): string {
-  return text.replace(/[\\*?[\]]/g, '\\$&').replaceAll('\n...\n', '\n*\n');
+  return text.replace(/[\\*?[\]]/g, '\\$&').replace(/\n\.\.\.(?=\n|$)/g, '\n*');
 }
 
 function quoted(word: string): string {
@@ -80,8 +80,9 @@ function prelude({ networkId, dockerSocket }: CheckedRepo): string {
     inside() {
       local pid=\${pids[$1/$2]-none} environment
       if [[ ! -r /proc/$pid/environ ]]; then echo "no process of $2"; return; fi
-      mapfile -d '' -t environment <"/proc/$pid/environ"
-      timeout 30 nsenter --target "$pid" --all --root --wd env -i "\${environment[@]}" sh -c "$3" 2>&1
+      # Some programs write their title over it.
+      mapfile -d '' -t environment < <(grep -z = "/proc/$pid/environ")
+      timeout 30 nsenter --target "$pid" --all --root --wd env -i PATH=/usr/local/bin:/usr/bin:/bin "\${environment[@]}" sh -c "$3" 2>&1
     }
     check() {
       local label=$1 pattern=$2 got

@@ -1,7 +1,8 @@
-// Compose projects as people have them (test/fixtures/wild), all in one repository and some in a second one at the same time,
-// with the very same files: they start unchanged and each answers for itself. And compose itself is asked what it
-// makes of files that our own reader was tried with.
-import { mkdtemp, rm } from 'node:fs/promises';
+// Compose projects as people have them (test/fixtures/wild), in two repositories at the same time: they start unchanged, and each
+// answers for itself. Half of them are in each repository, and those that could be in each other's way in both, with the very
+// same files. And compose itself is asked what it makes of files that our own reader was tried with.
+import { spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -10,11 +11,11 @@ import { agreementScript, parseAgreement, REPRESENTATIVE } from '../helpers/comp
 import { expectedOf, FIXTURES } from '../helpers/compose-fixtures.ts';
 import { type CheckedRepo, checkScript } from '../helpers/wild-checks.ts';
 import { layOut, SHAPES, type WildShape } from '../helpers/wild-shapes.ts';
-import { type Desk, openDesk } from './desk.ts';
+import { type Desk, openDesk, RDC } from './desk.ts';
 import { startTestVm, type TestVm } from './vm.ts';
 
-/** What a second repository with the same files could disturb: ports, names, fixed addresses, the namespace itself. */
-const TWICE = ['01-', '06-', '09-', '10-', '12-', '13-', '26-', '27-', '29-', '30-'];
+/** In both: the same ports (TCP, UDP, ranges), addresses, names of projects and networks, a subnet and a bridge of one name. */
+const TWICE = ['01-', '09-', '10-', '13-', '26-', '27-', '29-', '30-'];
 
 interface Repo extends CheckedRepo {
   mountPoint: string;
@@ -24,8 +25,14 @@ let vm: TestVm;
 let desk: Desk;
 let files: string;
 
-const shapesOf = (name: string): readonly WildShape[] =>
-  name === 'all' ? SHAPES : SHAPES.filter((shape) => TWICE.some((start) => shape.name.startsWith(start)));
+const isTwice = ({ name }: WildShape) => TWICE.some((start) => name.startsWith(start));
+const alternating = SHAPES.filter((shape) => !isTwice(shape));
+const shapes: Record<string, readonly WildShape[]> = Object.fromEntries(
+  ['left', 'right'].map((name, side) => [
+    name,
+    SHAPES.filter((shape) => isTwice(shape) || alternating.indexOf(shape) % 2 === side),
+  ]),
+);
 const status = (name: string) => desk.json<Repo>(`repo status ${name}`);
 
 beforeAll(async () => {
@@ -35,8 +42,8 @@ beforeAll(async () => {
   await desk.done('context create-local home --ssh-key ~/.ssh/id_ed25519');
   await desk.done(`context add-machine box --ip ${vm.sshHost} --user deploy --port ${vm.sshPort}`);
   await desk.done(`context setup-machine box --registry-mirror ${vm.registryMirror}`);
-  for (const name of ['all', 'some']) {
-    await layOut(shapesOf(name), join(files, name));
+  for (const [name, own] of Object.entries(shapes)) {
+    await layOut(own, join(files, name));
     await desk.done(`repo create ${name} --size 700M`);
     await desk.done(`repo mount ${name}`);
     await desk.done(`sync upload -r ${name} --local ${join(files, name)}`);
@@ -50,30 +57,33 @@ afterAll(async () => {
 
 describe('two repositories with the same files', () => {
   test('come up at the same time', async () => {
-    await Promise.all(['all', 'some'].map((name) => desk.done(`repo up ${name}`, { timeoutMs: 1_800_000 })));
+    await Promise.all(Object.keys(shapes).map((name) => desk.done(`repo up ${name}`, { timeoutMs: 1_800_000 })));
   }, 1_800_000);
 
-  test.each(['all', 'some'])(
-    'every service of "%s" answers, from the host and by its name, as its own',
-    async (name) => {
-      const script = checkScript(shapesOf(name), { repo: await status(name), mirror: vm.registryMirror });
+  test.each(Object.entries(shapes))(
+    'every service in "%s" answers, from the host and by its name, as its own',
+    async (name, own) => {
+      const script = checkScript(own, { repo: await status(name), mirror: vm.registryMirror });
       const said = await vm.root('bash', { input: script, timeoutMs: 900_000 });
       expect(said.split('\n').filter((line) => !line.startsWith('asked '))).toEqual([]);
-      expect(Number(/^asked (\d+)$/m.exec(said)?.[1])).toBeGreaterThanOrEqual(2 * shapesOf(name).length);
+      expect(Number(/^asked (\d+)$/m.exec(said)?.[1])).toBeGreaterThanOrEqual(2 * own.length);
     },
     1_200_000,
   );
 
-  test('there are more networks than the pools of docker itself have', async () => {
-    const { dockerSocket } = await status('all');
-    const count = await vm.root(`docker -H unix://${dockerSocket} network ls --filter driver=bridge --quiet | wc -l`);
+  test('there is room for more networks than in the pools of docker itself', async () => {
+    const { dockerSocket } = await status('left');
+    const count = await vm.root(`export DOCKER_HOST=unix://${dockerSocket}
+      count() { docker network ls --filter driver=bridge --quiet | wc -l; }
+      for n in $(seq $(count) 33); do docker network create more-$n >/dev/null || exit; done; count`);
     expect(Number(count)).toBeGreaterThan(31);
   });
 });
 
 describe('renet wait', () => {
   const wait = async (directory: string, services: string) => {
-    const { mountPoint } = await status('some');
+    const holder = shapes.left?.some(({ name }) => name === directory) ? 'left' : 'right';
+    const { mountPoint } = await status(holder);
     return vm.ssh('root', `cd ${mountPoint}/${directory} && renet wait ${services} --timeout 60s`);
   };
 
@@ -89,9 +99,54 @@ describe('renet wait', () => {
   });
 });
 
+test('at a terminal, "repo compose -- exec" is one: its size, its keys, its end', async () => {
+  const place = join(desk.home, 'tty');
+  const command = `${process.execPath} ${RDC} repo compose left --dir 01-web-db-cache-worker -- exec cache sh`;
+  const child = spawn('script', ['-qefc', `tty >${place}; stty rows 33 columns 101; ${command}`, '/dev/null'], {
+    env: {
+      ...process.env,
+      HOME: desk.home,
+      XDG_CONFIG_HOME: join(desk.home, '.config'),
+      TERM: 'xterm',
+      SHELL: '/bin/sh',
+    },
+  });
+  let shown = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    shown += chunk.toString();
+  });
+  const ended = new Promise((resolve) => child.once('close', resolve));
+  const shows = (text: string) => expect.poll(() => shown, { timeout: 120_000 }).toContain(text);
+  await shows('/ # ');
+  child.stdin.write('stty size\r');
+  await shows('33 101');
+  await exec(['stty', '-F', (await readFile(place, 'utf8')).trim(), 'rows', '40', 'columns', '120']);
+  child.stdin.write('until stty size | grep "40 120"; do sleep 1; done; echo as"le"ep; sleep 600\r');
+  await shows('40 120\r\n');
+  await shows('asleep');
+  child.stdin.write('\u0003');
+  await expect.poll(() => shown.slice(shown.lastIndexOf('asleep')), { timeout: 120_000 }).toContain('/ # ');
+  child.stdin.write('echo a"wa"ke; exit 7\r');
+  await shows('awake');
+  expect(await ended).toBe(7);
+});
+
+test('a daemon starts where a killed one has left its numbers, which mean others now', async () => {
+  const { guid, networkId } = await status('right');
+  const unit = `rediacc-docker@${guid}.service`;
+  const files = `/run/rediacc/${networkId}/docker.pid /run/rediacc/${networkId}/exec/containerd/containerd.pid`;
+  // 1 is there in every namespace.
+  await vm.root(
+    `systemctl stop ${unit} && for file in ${files}; do echo 1 >$file || exit; done && systemctl start ${unit}`,
+  );
+  expect(await vm.root(`systemctl show --property=NRestarts --value ${unit}; grep -xc 1 ${files}; true`)).toBe(
+    ['0', ...files.split(' ').map((file) => `${file}:0`)].join('\n'),
+  );
+});
+
 test('docker compose itself reads the files of our tests as they say it does', async () => {
-  const { stdout } = await exec(['sh', '-c', 'tar -czf - "$@" | base64', 'sh', ...REPRESENTATIVE], { cwd: FIXTURES });
-  const unpack = `mkdir /tmp/fixtures && cd /tmp/fixtures && base64 -d <<'END' | tar -xzf - || exit\n${stdout}\nEND\n`;
+  const packed = await exec(['sh', '-c', 'tar -czf - "$@" | base64', 'sh', ...REPRESENTATIVE], { cwd: FIXTURES });
+  const unpack = `mkdir /tmp/fixtures && cd /tmp/fixtures && base64 -d <<'END' | tar -xzf - || exit\n${packed.stdout}\nEND\n`;
   const said = await vm.root('bash', { input: unpack + agreementScript(REPRESENTATIVE) });
   const wanted = REPRESENTATIVE.map((name) => {
     const { differs: _, ...answer } = expectedOf(name);

@@ -65,6 +65,22 @@ describe('files without -f', () => {
     expect(await filesOf('')).toEqual(['one file.yml', "b's.yml"]);
   });
 
+  test('an .env that names files elsewhere goes on to count, before the one beside them, for the project too', async () => {
+    await world.file('.env', 'COMPOSE_FILE=backend/compose.yaml\nCOMPOSE_PROJECT_NAME=named\n');
+    await world.answer(
+      'probe',
+      'name: probe\nservices:\n  probe:\n    labels:\n      file: :backend/compose.yaml\n      separator: ":"\n',
+    );
+    await write('backend/compose.yaml');
+    const call = async () => (await world.run(['compose', 'up'], { cwd: '' })).calls.at(-1);
+    const flags = (...paths: string[]) => paths.flatMap((path) => ['--env-file', `${world.mount}/${path}`]);
+    const first = await call();
+    expect(first?.args).toEqual(['compose', ...flags('.env'), 'up']);
+    expect(first?.env.COMPOSE_PROJECT_NAME).toBeUndefined();
+    await world.file('backend/.env', 'PORT=1\n');
+    expect((await call())?.args).toEqual(['compose', ...flags('backend/.env', '.env'), 'up']);
+  });
+
   test('--project-directory is where they are looked for', async () => {
     await write('compose.yaml', 'other/compose.yaml');
     expect(await filesOf('', {}, ['--project-directory', 'other'])).toEqual(['other/compose.yaml']);
