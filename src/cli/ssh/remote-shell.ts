@@ -105,7 +105,11 @@ async function join(
     const unframer = new StreamUnframer();
     const [{ exitCode }] = await Promise.all([
       session.ended,
-      pipeline(session.stdout, unframer, deps.stdout, { end: false }).catch(unlessGone),
+      pipeline(session.stdout, unframer, deps.stdout, { end: false }).catch((error: unknown) => {
+        unlessGone(error);
+        // Nobody reads what comes any more: a session with unread data would never end by itself.
+        session.close();
+      }),
     ]);
     deps.stderr.write(session.stderrText());
     const end = unframer.ending();
