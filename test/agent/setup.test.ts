@@ -7,6 +7,7 @@ import type { RunId } from '../../src/protocol/ids.ts';
 import { type InputOf, OPERATIONS } from '../../src/protocol/operations.ts';
 import { FakeHost } from '../helpers/fake-host.ts';
 import { Crash } from '../helpers/fake-system.ts';
+import { DATASTORE, FILES, RECORD, SUDO_LINE } from '../scenarios/setup.ts';
 
 const NOW = Date.UTC(2026, 0, 2);
 
@@ -61,24 +62,17 @@ describe('a fresh server', () => {
       'sudo.rule',
       'machine.record',
     ]);
-    expect(host.tree('/mnt/rediacc').map((line) => line.trim())).toEqual([
-      '700 directory /mnt/rediacc/.credentials',
-      '700 directory /mnt/rediacc/.credentials/keys',
-      '700 directory /mnt/rediacc/.state',
-      '700 directory /mnt/rediacc/repositories',
-      '711 directory /mnt/rediacc',
-      '711 directory /mnt/rediacc/repos',
-    ]);
-    expect(text(host, '/etc/sudoers.d/rediacc')).toContain('\ndeploy ALL=(root) NOPASSWD: /usr/bin/renet connect\n');
-    expect(host.nodes.get('/etc/sudoers.d/rediacc')?.mode).toBe(0o440);
+    expect(host.tree('/mnt/rediacc').map((line) => line.trim())).toEqual(DATASTORE);
+    expect(
+      FILES.map((line) => line.split(' ')[1] ?? '').map((path) => `${host.nodes.get(path)?.mode.toString(8)} ${path}`),
+    ).toEqual(FILES);
+    expect(text(host, '/etc/sudoers.d/rediacc')).toContain(`\n${SUDO_LINE}\n`);
     expect(JSON.parse(text(host, '/etc/rediacc/machine.json') ?? '')).toEqual({
-      version: 1,
-      datastore: '/mnt/rediacc',
+      ...RECORD,
       registryMirrors: [],
       forwardingWasOff: true,
       setUpAt: '2026-01-02T00:00:00.000Z',
     });
-    expect(host.nodes.get('/etc/rediacc/machine.json')?.mode).toBe(0o600);
   });
 
   it('is not given a running docker of its own', async () => {

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ExecResult } from '../../src/cli/playground/exec.ts';
+import { DATASTORE, FILES, RECORD, SUDO_LINE } from '../scenarios/setup.ts';
 import { type Desk, EXAMPLES, openDesk } from './desk.ts';
 import { kindsOf, remainsOf, type Subject } from './remains.ts';
 import { startTestVm, type TestVm } from './vm.ts';
@@ -96,6 +97,14 @@ describe('the complete example', () => {
       `context setup-machine prod-1 --registry-mirror ${vm.registryMirror}`,
     );
     expect(again.changed).toBe(false);
+    const tree = await vm.root(
+      "find /mnt/rediacc -type d ! -name lost+found -printf '%m directory %p\\n' | LC_ALL=C sort",
+    );
+    expect(tree.split('\n')).toEqual(DATASTORE);
+    const paths = FILES.map((line) => line.split(' ')[1]).join(' ');
+    expect((await vm.root(`stat -c '%a %n' ${paths}`)).split('\n')).toEqual(FILES);
+    expect(await vm.root('cat /etc/sudoers.d/rediacc')).toContain(`\n${SUDO_LINE}`);
+    expect(JSON.parse(await vm.root('cat /etc/rediacc/machine.json'))).toMatchObject(RECORD);
   });
 
   test('an encrypted repository: LUKS2 as promised, one key, sparse, for root only', async () => {

@@ -20,44 +20,51 @@ type Listed = OutputOf<'repo.autostart-list'>['repositories'][number];
 const KEY_ON_SERVER =
   'A key for it then lies on the server, for root only: whoever is root there can open it without the credential.';
 
-const enable = defineCommand({
-  name: 'repo autostart enable',
+interface ChangeWords {
+  verb: string;
+  summary: string;
+  details: string;
+  /** What is so in the end, and what came of it only now. */
+  told(repo: string, machine: string): { state: string; news: string };
+}
+
+function changeCommand(operation: Change, { verb, summary, details, told }: ChangeWords) {
+  return defineCommand({
+    ...{ name: `repo autostart ${verb}`, summary, details },
+    args: { name: repoArgument },
+    options: { machine: machineOfRepo, ...credentialSource },
+    changes: 'machine',
+    async run(command, { name, machine: machineName, ...source }) {
+      const repo = await repositoryTarget(command, name, machineName);
+      const { machine } = repo;
+      const given = await givenCredential(command, source);
+      return await withAgent(command, machine, async (client) => {
+        const end = await change(command, { client, repo, given }, operation);
+        const { state, news } = told(repo.name, machine.name);
+        return showEnd(command, machine, end, { done: `${state}; ${news}`, already: state });
+      });
+    },
+  });
+}
+
+const enable = changeCommand('repo.autostart-enable', {
+  verb: 'enable',
   summary: 'start a repository when its machine boots',
   details: `Needs the credential once. ${KEY_ON_SERVER}`,
-  args: { name: repoArgument },
-  options: { machine: machineOfRepo, ...credentialSource },
-  changes: 'machine',
-  async run(command, { name, machine: machineName, ...source }) {
-    const repo = await repositoryTarget(command, name, machineName);
-    const given = await givenCredential(command, source);
-    return await withAgent(command, repo.machine, async (client) => {
-      const end = await change(command, { client, repo, given }, 'repo.autostart-enable');
-      return showEnd(command, repo.machine, end, {
-        done: `repository "${repo.name}" starts when "${repo.machine.name}" boots; a key for it now lies on that machine`,
-        already: `repository "${repo.name}" starts when "${repo.machine.name}" boots`,
-      });
-    });
-  },
+  told: (repo, machine) => ({
+    state: `repository "${repo}" starts when "${machine}" boots`,
+    news: 'a key for it now lies on that machine',
+  }),
 });
 
-const disable = defineCommand({
-  name: 'repo autostart disable',
+const disable = changeCommand('repo.autostart-disable', {
+  verb: 'disable',
   summary: 'no longer start a repository when its machine boots',
   details: "Removes the machine's key for it, from the image and from the disk. What runs goes on.",
-  args: { name: repoArgument },
-  options: { machine: machineOfRepo, ...credentialSource },
-  changes: 'machine',
-  async run(command, { name, machine: machineName, ...source }) {
-    const repo = await repositoryTarget(command, name, machineName);
-    const given = await givenCredential(command, source);
-    return await withAgent(command, repo.machine, async (client) => {
-      const end = await change(command, { client, repo, given }, 'repo.autostart-disable');
-      return showEnd(command, repo.machine, end, {
-        done: `repository "${repo.name}" no longer starts when "${repo.machine.name}" boots; its key is gone from there`,
-        already: `repository "${repo.name}" does not start when "${repo.machine.name}" boots`,
-      });
-    });
-  },
+  told: (repo, machine) => ({
+    state: `repository "${repo}" does not start when "${machine}" boots`,
+    news: 'its key is gone from there',
+  }),
 });
 
 const enableAll = defineCommand({
