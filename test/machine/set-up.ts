@@ -1,8 +1,10 @@
 // A machine that is set up, and a workstation that knows it as "box": what a test of repositories starts from. The setup
 // itself is done once per run of the tests, by the product; every machine then starts on the disks that it left.
-import { access, rename } from 'node:fs/promises';
+import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inject } from 'vitest';
+import { withFileLock } from '../../src/cli/playground/file-lock.ts';
+import { exists } from '../../src/cli/playground/identity.ts';
 import { type Desk, openDesk } from './desk.ts';
 import { startTestVm, type TestVm, type VmOptions } from './vm.ts';
 
@@ -17,14 +19,17 @@ export async function startSetUp(options: Omit<VmOptions, 'flavour' | 'origin'> 
   return { vm, desk: await knowing(vm) };
 }
 
-/** The directory of the machine, which is off. */
+/** The directory of the machine, which is off. Whoever comes first makes it, the others wait. */
 async function setUpOnce(): Promise<string> {
-  const directory = join(inject('runDirectory'), 'set-up');
-  const isThere = await access(directory).then(
-    () => true,
-    () => false,
-  );
-  if (isThere) return directory;
+  const runDirectory = inject('runDirectory');
+  const directory = join(runDirectory, 'set-up');
+  await withFileLock(join(runDirectory, 'set-up.lock'), {}, async () => {
+    if (!(await exists(directory))) await setUp(directory);
+  });
+  return directory;
+}
+
+async function setUp(directory: string): Promise<void> {
   const vm = await startTestVm();
   try {
     const desk = await knowing(vm);
@@ -36,7 +41,6 @@ async function setUpOnce(): Promise<string> {
   } finally {
     await vm.destroy();
   }
-  return directory;
 }
 
 async function knowing(vm: TestVm): Promise<Desk> {

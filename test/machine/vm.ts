@@ -1,5 +1,6 @@
 // A throw-away virtual machine for a test: own directory, own port, own disks, gone at the end whatever happened.
-// Machines share few cores, so by default one at a time on the whole workstation (a lock that dies with its holder).
+// Machines share few cores: one per worker of the test run at a time, on the whole workstation (a lock that dies with its
+// holder). An emulated one keeps about one and a half cores busy.
 import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -53,11 +54,13 @@ export type TestVm = VmInstance & {
   destroy(): Promise<void>;
 };
 
+const WORKER_LOCK = `test-vm-${process.env.VITEST_POOL_ID ?? '1'}.lock`;
+
 /** Starts a machine. The caller must `destroy()` it; `withVm` does so by itself. */
 export async function startTestVm(options: VmOptions = {}): Promise<TestVm> {
   const cacheDir = playgroundCache(process.env);
   await mkdir(cacheDir, { recursive: true });
-  const lock = options.shareCpu === true ? undefined : await lockFile(join(cacheDir, 'test-vm.lock'));
+  const lock = options.shareCpu === true ? undefined : await lockFile(join(cacheDir, WORKER_LOCK));
   const stateDir = await mkdtemp(join(tmpdir(), 'rdc-vm-'));
   const steps: StepReport[] = [];
   const report = options.report ?? ((step: StepReport) => void steps.push(step));
