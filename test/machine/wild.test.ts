@@ -11,8 +11,9 @@ import { agreementScript, parseAgreement, REPRESENTATIVE } from '../helpers/comp
 import { expectedOf, FIXTURES } from '../helpers/compose-fixtures.ts';
 import { type CheckedRepo, checkScript } from '../helpers/wild-checks.ts';
 import { layOut, SHAPES, type WildShape } from '../helpers/wild-shapes.ts';
-import { type Desk, openDesk, RDC } from './desk.ts';
-import { startTestVm, type TestVm } from './vm.ts';
+import { type Desk, RDC } from './desk.ts';
+import { startSetUp } from './set-up.ts';
+import type { TestVm } from './vm.ts';
 
 /** In both: the same ports (TCP, UDP, ranges), addresses, names of projects and networks, a subnet and a bridge of one name. */
 const TWICE = ['01-', '09-', '10-', '13-', '26-', '27-', '29-', '30-'];
@@ -36,12 +37,8 @@ const shapes: Record<string, readonly WildShape[]> = Object.fromEntries(
 const status = (name: string) => desk.json<Repo>(`repo status ${name}`);
 
 beforeAll(async () => {
-  vm = await startTestVm();
-  desk = await openDesk(vm);
+  ({ vm, desk } = await startSetUp());
   files = await mkdtemp(join(tmpdir(), 'rdc-wild-'));
-  await desk.done('context create-local home --ssh-key ~/.ssh/id_ed25519');
-  await desk.done(`context add-machine box --ip ${vm.sshHost} --user deploy --port ${vm.sshPort}`);
-  await desk.done(`context setup-machine box --registry-mirror ${vm.registryMirror}`);
   for (const [name, own] of Object.entries(shapes)) {
     await layOut(own, join(files, name));
     await desk.done(`repo create ${name} --size 700M`);
