@@ -239,6 +239,7 @@ describe('next to it, at the same time', () => {
     }
     const { repositories } = await desk.json<{ repositories: { name: string; result: string }[] }>(
       'repo up-all -m prod-1 --parallel',
+      { timeoutMs: 1_200_000 },
     );
     expect(repositories).toMatchObject([
       { name: 'page', result: 'done' },
@@ -249,7 +250,7 @@ describe('next to it, at the same time', () => {
     expect(JSON.parse(await fetched('http://127.0.11.130:8080/')).visits).toBe(1);
     // The one that ran answers as before.
     expect(JSON.parse(await fetched('http://127.0.11.4:8080/')).visits).toBe(4);
-  });
+  }, 1_500_000);
 
   test('deleting one leaves the others alone', async () => {
     const { guid } = await statusOf('page');
