@@ -22,7 +22,7 @@ export default defineConfig({
         test: {
           name: 'fast',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/machine/**'],
+          exclude: ['test/machine/**', 'test/long/**'],
           testTimeout: 120_000,
           hookTimeout: 120_000,
         },
@@ -33,6 +33,18 @@ export default defineConfig({
         test: {
           name: 'machine',
           include: ['test/machine/**/*.test.ts'],
+          globalSetup: ['test/machine/run-directory.ts'],
+          maxWorkers: 2,
+          testTimeout: 600_000,
+          hookTimeout: 900_000,
+        },
+      },
+      {
+        extends: true,
+        // What takes longer than a run of all tests may.
+        test: {
+          name: 'long',
+          include: ['test/long/**/*.test.ts'],
           globalSetup: ['test/machine/run-directory.ts'],
           maxWorkers: 2,
           testTimeout: 600_000,

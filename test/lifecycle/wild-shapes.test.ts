@@ -1,5 +1,5 @@
 // Compose projects as people have them: our own reader finds the services and refuses nothing. What they do on a machine
-// is tried in test/machine/wild.test.ts.
+// is tried in test/long/wild.test.ts.
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { checkServices } from '../../src/lifecycle/check-services.ts';

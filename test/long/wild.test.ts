@@ -11,9 +11,9 @@ import { agreementScript, parseAgreement, REPRESENTATIVE } from '../helpers/comp
 import { expectedOf, FIXTURES } from '../helpers/compose-fixtures.ts';
 import { type CheckedRepo, checkScript } from '../helpers/wild-checks.ts';
 import { layOut, SHAPES, type WildShape } from '../helpers/wild-shapes.ts';
-import { type Desk, RDC } from './desk.ts';
-import { startSetUp } from './set-up.ts';
-import type { TestVm } from './vm.ts';
+import { type Desk, RDC } from '../machine/desk.ts';
+import { startSetUp } from '../machine/set-up.ts';
+import type { TestVm } from '../machine/vm.ts';
 
 /** In both: the same ports (TCP, UDP, ranges), addresses, names of projects and networks, a subnet and a bridge of one name. */
 const TWICE = ['01-', '09-', '10-', '13-', '26-', '27-', '29-', '30-'];
