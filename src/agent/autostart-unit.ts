@@ -3,7 +3,7 @@
 import { connect } from 'node:net';
 import { createMessageConnection, StreamMessageReader, StreamMessageWriter } from 'vscode-jsonrpc/node.js';
 import type { RunEvent } from '../protocol/events.ts';
-import { type ClientHello, PROTOCOL_VERSION } from '../protocol/hello.ts';
+import { type ClientHello, PROTOCOL_VERSION, serverHelloSchema } from '../protocol/hello.ts';
 import { eventsNotification, runRequest } from '../protocol/rpc.ts';
 import { agentVersion } from './agent-version.ts';
 import { readHelloLine } from './hello-line.ts';
@@ -14,6 +14,13 @@ const HELLO_MS = 60_000;
 /** Always 0: how it went is told by `rdc repo autostart list`, and a boot is not failed because of it. */
 export async function autostartUnit(print: (event: RunEvent) => void): Promise<number> {
   const socket = connect(AGENT_SOCKET);
+  const lost = new Promise<never>((_, reject) => {
+    socket.once('error', reject);
+    socket.once('close', () =>
+      reject(new Error('the agent has closed the connection; its run is told by: rdc run list')),
+    );
+  });
+  lost.catch(() => undefined);
   try {
     const hello: ClientHello = {
       rdc: 1,
@@ -23,14 +30,16 @@ export async function autostartUnit(print: (event: RunEvent) => void): Promise<n
       session: { type: 'rpc' },
     };
     socket.write(`${JSON.stringify(hello)}\n`);
-    await readHelloLine(socket, HELLO_MS);
+    const { error } = serverHelloSchema.parse(JSON.parse(await readHelloLine(socket, HELLO_MS)));
+    if (error !== undefined) throw new Error(error.message);
     const connection = createMessageConnection(new StreamMessageReader(socket), new StreamMessageWriter(socket));
     connection.onNotification(eventsNotification, ({ events }) => {
       for (const { event } of events) print(event);
     });
     connection.listen();
     const options = { dryRun: false, waitMs: 0 };
-    const result = await connection.sendRequest(runRequest, { operation: 'machine.autostart', input: {}, options });
+    const request = { operation: 'machine.autostart', input: {}, options };
+    const result = await Promise.race([connection.sendRequest(runRequest, request), lost]);
     process.stdout.write(`the start of the marked repositories: ${result.outcome}\n`);
     connection.dispose();
   } catch (error) {

@@ -15,10 +15,11 @@ const FILES_AT_ONCE = 200;
 /**
  * One bash for many files: a start costs ten times as much as a fork. Each file is read in a process of its own, after
  * a line that forbids to carry anything out (bash(1), set -n). Tells "0" or another code in the order of the files, as
- * soon as it knows; where one crashes or hangs bash, it and those after it have no answer.
+ * soon as it knows; where one crashes or hangs bash, it and those after it have no answer. Through a pipe: a here-string may
+ * lie in a file of the host's /tmp, outside the encryption.
  */
 const READ_ALL = `for file; do
-  (IFS= read -r -d '' text <"$file"; source /dev/stdin <<<"set -n"$'\\n'"$text") >/dev/null 2>&1
+  (IFS= read -r -d '' text <"$file"; source <(printf 'set -n\\n%s' "$text")) >/dev/null 2>&1
   printf '%s\\n' "$?"
 done`;
 

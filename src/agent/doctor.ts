@@ -9,7 +9,7 @@ import { examineRepositories, type OpenRepo } from './doctor-repositories.ts';
 import { checkFirewall } from './firewall-facts.ts';
 import type { QueryContext } from './handlers.ts';
 import { observeDisk, observeServices } from './host-facts.ts';
-import { staleUnitFiles } from './install-units.ts';
+import { ENABLED_UNITS, staleUnitFiles } from './install-units.ts';
 import { type MachineRecord, readMachine, requireMachine } from './machine-record.ts';
 import { judge, observePreflight } from './preflight.ts';
 import { REFRESH_UNIT } from './setup-files.ts';
@@ -51,7 +51,7 @@ export async function examineMachine(context: QueryContext, { listRepos }: Docto
 async function checkUnits({ system }: QueryContext): Promise<Check> {
   const about = { id: 'units', title: 'units of the agent' };
   const stale = await staleUnitFiles(system);
-  const wanted = ['rediacc-agent.socket', REFRESH_UNIT];
+  const wanted = [...ENABLED_UNITS, REFRESH_UNIT];
   const services = await observeServices(system, wanted);
   const disabled = wanted.filter((name) => services[name]?.enabled !== 'enabled');
   const faults = [

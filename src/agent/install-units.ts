@@ -56,6 +56,11 @@ const FILES: readonly { path: string; text: string; mode: number }[] = [
   { path: `${LIB_DIR}/connect.mjs`, text: connectProgram, mode: 0o644 },
 ];
 
+const AGENT_SOCKET_UNIT = 'rediacc-agent.socket';
+const AUTOSTART_UNIT = 'rediacc-autostart.service';
+/** Started by systemd itself, at boot or when somebody comes. */
+export const ENABLED_UNITS = [AGENT_SOCKET_UNIT, AUTOSTART_UNIT] as const;
+
 /** Paths of what is not as this bundle has it. */
 export async function staleUnitFiles(system: System): Promise<string[]> {
   const stale: string[] = [];
@@ -72,8 +77,8 @@ export async function installUnits(system: System): Promise<string[]> {
     changed.push(path);
   }
   if (changed.length > 0) await system.run(command('systemctl', 'daemon-reload'));
-  await system.run(command('systemctl', 'enable', '--quiet', '--now', 'rediacc-agent.socket'));
-  await system.run(command('systemctl', 'enable', '--quiet', 'rediacc-autostart.service'));
+  await system.run(command('systemctl', 'enable', '--quiet', '--now', AGENT_SOCKET_UNIT));
+  await system.run(command('systemctl', 'enable', '--quiet', AUTOSTART_UNIT));
   return changed;
 }
 

@@ -33,6 +33,7 @@ export async function startAtBoot(
     return { outcome: 'planned' };
   }
   const limit = pLimit(availableParallelism() + 1);
+  const saving = pLimit(1);
   const boot: Boot = { repositories: [] };
   const rows = await Promise.all(due.map((repo) => startOne(repo)));
   if (context.signal.aborted) throw cancellation(context.signal);
@@ -44,7 +45,8 @@ export async function startAtBoot(
       const { code, ...row } = await limit(() => carryOutOne(repo, orderOf(repo), terms));
       const others = boot.repositories.filter(({ guid }) => guid !== repo.guid);
       boot.repositories = [...others, { ...row, at: Date.now() }];
-      await context.system.writeFile(BOOT_FILE, `${JSON.stringify(boot, null, 2)}\n`, 0o600);
+      // One after the other, or an earlier state could be the last one written.
+      await saving(async () => context.system.writeFile(BOOT_FILE, `${JSON.stringify(boot, null, 2)}\n`, 0o600));
       const pause = retriesMs[attempt];
       if (code !== 'FUNCTION_FAILED' || pause === undefined || context.signal.aborted) return row;
       context.report({ kind: 'warning', message: `"${repo.name}" is tried again in ${pause / 1000} s: ${row.reason}` });

@@ -44,7 +44,8 @@ export async function disableAutostart(
   // What remains must open: or the last key would go.
   await requireCredential(bench, system, credential);
   if (context.dryRun) return planned(context, "remove the machine's key, in LUKS slot 1 and on its disk");
-  await freeSlot(system, target, KEYFILE_SLOT, credential);
+  // A file that opens nothing may be left from before; the slot is then somebody else's.
+  if (record.autostart || (await fits(system, target))) await freeSlot(system, target, KEYFILE_SLOT, credential);
   await system.remove(target.paths.keyFile);
   await renewHeaderBackup(system, target);
   await bench.store.save({ ...record, autostart: false });
@@ -55,7 +56,6 @@ export async function disableAutostart(
 export async function repairAutostart(bench: Workbench, context: RunContext, credential: Secret): Promise<boolean> {
   const { record, target } = bench;
   if (!record.autostart || (await fits(context.system, target))) return false;
-  await freeSlot(context.system, target, KEYFILE_SLOT, credential);
   await giveKey(context.system, target, credential);
   context.report({
     kind: 'warning',

@@ -156,6 +156,15 @@ export function explainOpenFailure(error: unknown, repo: string, image: string, 
   }
 }
 
+/** Where the machine's own key was tried: nobody has typed anything wrong, and whoever has the credential mends it. */
+export function explainKeyFileFailure(error: unknown, repo: string): RdcError | undefined {
+  if (exitCodeOf(error) !== WRONG_KEY_EXIT) return undefined;
+  return new RdcError('WRONG_CREDENTIAL', `the machine's own key does not open repository "${repo}" any more`, {
+    hint: `rdc repo up ${repo}   (with the credential; it gives the machine a key that fits)`,
+    cause: error,
+  });
+}
+
 /** The exit code that a COMMAND_FAILED error carries. */
 export function exitCodeOf(error: unknown): number | undefined {
   const cause = error instanceof RdcError ? error.cause : undefined;

@@ -5,7 +5,15 @@ import { RdcError } from '../protocol/errors.ts';
 import type { Secret } from '../protocol/secret.ts';
 import { command } from './command.ts';
 import type { RepoFacts } from './facts.ts';
-import { attachLoop, detachLoop, explainOpenFailure, luksOpen, luksOpenWithKeyFile, oneAtATime } from './luks.ts';
+import {
+  attachLoop,
+  detachLoop,
+  explainKeyFileFailure,
+  explainOpenFailure,
+  luksOpen,
+  luksOpenWithKeyFile,
+  oneAtATime,
+} from './luks.ts';
 import type { Action, Step } from './step.ts';
 import { makeDirectory, run } from './step.ts';
 import type { RepoTarget } from './target.ts';
@@ -90,7 +98,9 @@ function openStep(target: RepoTarget, key: Key | undefined): Step<RepoFacts> {
       // From here on the loop device goes away by itself when the mapping does, whatever crashes in between.
       run(detachLoop(device(facts))),
     ],
-    explain: (error) => explainOpenFailure(error, name, target.paths.image, target.paths.headerBackup),
+    explain: (error) =>
+      (key !== undefined && 'keyFile' in key ? explainKeyFileFailure(error, name) : undefined) ??
+      explainOpenFailure(error, name, target.paths.image, target.paths.headerBackup),
     undo: (facts) => (facts.mapping === undefined ? [run(detachLoop(device(facts)))] : []),
     settleMs: 5000,
   };

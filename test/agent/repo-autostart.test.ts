@@ -173,6 +173,15 @@ describe('disable', () => {
     expect(backupOpens()).toBe(false);
   });
 
+  test('beside a file that opens nothing, a key of somebody else stays', async () => {
+    const theirs = join(datastore, 'theirs');
+    writeFileSync(theirs, 'theirs');
+    cryptsetup(['luksAddKey', '-q', ...CHEAP, '--key-slot', '1', '--key-file', '-', paths.image, theirs], KEY.reveal());
+    writeFileSync(paths.keyFile, 'left from a crash');
+    await disable();
+    expect([opens(1, ['--key-file', theirs]), existsSync(paths.keyFile)]).toEqual([true, false]);
+  });
+
   test('a wrong credential removes nothing', async () => {
     await enable();
     await expect(disable(contextOf(), new Secret('another'))).rejects.toMatchObject({ code: 'WRONG_CREDENTIAL' });
