@@ -93,3 +93,19 @@ export const runSummarySchema = z.object({
   outcome: outcomeSchema,
   message: z.string().optional(),
 });
+
+/** How one repository came out of up-all, down-all or the start at boot. */
+export const allRowSchema = z.object({
+  name: repoNameSchema,
+  guid: guidSchema,
+  result: z.enum(['done', 'already', 'partial', 'failed', 'skipped']),
+  /** Why it is not done. */
+  reason: z.string().optional(),
+  /** Its own run: `rdc run logs` has the whole story. */
+  run: runIdSchema.optional(),
+  /** How many services it has; of up-all only. */
+  services: z.number().int().optional(),
+  ms: z.number(),
+});
+
+export const allOutputSchema = z.object({ repositories: z.array(allRowSchema) });

@@ -1,0 +1,208 @@
+// Operations on repositories, one or all of them.
+import * as z from 'zod';
+import {
+  allOutputSchema,
+  allRowSchema,
+  findingSchema,
+  limitsSchema,
+  repoStatusSchema,
+  repoSummarySchema,
+  serviceSchema,
+} from './answers.ts';
+import { guidSchema, networkIdSchema, repoNameSchema, repoRefSchema } from './ids.ts';
+import { operation } from './operation.ts';
+import { secretSchema } from './secret.ts';
+
+const oneRepo = z.object({ repo: repoRefSchema });
+/** Absent: the volume must be open already, or the machine must hold a keyfile. */
+const maybeCredential = { credential: secretSchema.optional() };
+/** How the key is derived: SPEC section 4. "random" means 256 random bits made by us. */
+const kdf = z.enum(['random', 'passphrase']);
+
+const doneRepo = z.object({
+  name: repoNameSchema,
+  guid: guidSchema,
+  state: repoSummarySchema.shape.state,
+  changed: z.boolean(),
+});
+const changedRepo = z.object({ name: repoNameSchema, guid: guidSchema, changed: z.boolean() });
+const upOutput = doneRepo.extend({
+  services: z.array(serviceSchema),
+  /** Functions that failed without stopping the run, e.g. "backend up": the run is partial. */
+  failed: z.array(z.object({ where: z.string(), reason: z.string() })),
+});
+
+/** Of up-all and down-all: how many repositories at the same time. */
+const concurrency = z.number().int().min(1).max(64).default(1);
+/** Milliseconds to wait for each busy repository. */
+const waitMs = z.number().int().min(0).default(0);
+const timeoutMs = z.number().int().positive().optional();
+
+export const REPO_OPERATIONS = {
+  'repo.list': operation({
+    summary: 'repositories of the machine',
+    input: z.object({}),
+    output: z.object({ repositories: z.array(repoSummarySchema) }),
+    changes: false,
+  }),
+  'repo.status': operation({
+    summary: 'one repository in full',
+    input: oneRepo,
+    output: repoStatusSchema,
+    changes: false,
+  }),
+  'repo.create': operation({
+    summary: 'repo create',
+    input: z.object({
+      name: repoNameSchema,
+      /** Chosen by the workstation, which has saved the credential under it before it asks. */
+      guid: guidSchema,
+      sizeBytes: z
+        .number()
+        .int()
+        .min(64 * 1024 ** 2, 'a repository needs at least 64M'),
+      credential: secretSchema,
+      kdf,
+    }),
+    output: doneRepo.extend({ networkId: networkIdSchema }),
+    changes: true,
+  }),
+  'repo.mount': operation({
+    summary: 'repo mount',
+    input: oneRepo.extend(maybeCredential),
+    output: doneRepo,
+    changes: true,
+  }),
+  'repo.unmount': operation({ summary: 'repo unmount', input: oneRepo, output: doneRepo, changes: true }),
+  'repo.up': operation({
+    summary: 'repo up',
+    input: oneRepo.extend({
+      ...maybeCredential,
+      /** false (--no-mount): refuse a closed repository. */
+      mount: z.boolean().default(true),
+      prepOnly: z.boolean().default(false),
+      /** Per Rediaccfile function, milliseconds; absent: no limit. */
+      timeoutMs,
+    }),
+    output: upOutput,
+    changes: true,
+  }),
+  'repo.down': operation({
+    summary: 'repo down',
+    input: oneRepo.extend({ unmount: z.boolean().default(false), timeoutMs }),
+    output: upOutput.omit({ services: true }),
+    changes: true,
+  }),
+  'repo.up-all': operation({
+    summary: 'repo up-all',
+    input: z.object({
+      /** By GUID: those that the workstation knows. */
+      credentials: z.record(guidSchema, secretSchema).default({}),
+      includeForks: z.boolean().default(false),
+      /** Open the volumes, start nothing. */
+      mountOnly: z.boolean().default(false),
+      concurrency,
+      waitMs,
+      timeoutMs,
+    }),
+    output: allOutputSchema,
+    changes: true,
+  }),
+  'repo.down-all': operation({
+    summary: 'repo down-all',
+    input: z.object({ unmount: z.boolean().default(false), concurrency, waitMs, timeoutMs }),
+    output: allOutputSchema,
+    changes: true,
+  }),
+  'repo.autostart-enable': operation({
+    summary: 'repo autostart enable',
+    input: oneRepo.extend({ credential: secretSchema }),
+    output: changedRepo,
+    changes: true,
+  }),
+  'repo.autostart-disable': operation({
+    summary: 'repo autostart disable',
+    input: oneRepo.extend({ credential: secretSchema }),
+    output: changedRepo,
+    changes: true,
+  }),
+  'repo.autostart-list': operation({
+    summary: 'which repositories start at boot, and how the last boot went',
+    input: z.object({}),
+    output: z.object({
+      repositories: z.array(
+        z.object({
+          name: repoNameSchema,
+          guid: guidSchema,
+          enabled: z.boolean(),
+          state: repoSummarySchema.shape.state,
+          /** Of the last boot that started it; `at` in milliseconds since the epoch. */
+          lastBoot: allRowSchema.omit({ name: true, guid: true }).extend({ at: z.number() }).optional(),
+        }),
+      ),
+    }),
+    changes: false,
+  }),
+  'repo.delete': operation({
+    summary: 'repo delete',
+    input: oneRepo,
+    output: changedRepo,
+    changes: true,
+  }),
+  'repo.verify-credential': operation({
+    summary: 'whether a credential opens the repository',
+    input: oneRepo.extend({ credential: secretSchema }),
+    output: z.object({ name: repoNameSchema, guid: guidSchema, opens: z.boolean() }),
+    changes: false,
+  }),
+  'repo.rotate-credential': operation({
+    summary: 'repo credential rotate',
+    input: oneRepo.extend({ credential: secretSchema, newCredential: secretSchema, kdf }),
+    output: changedRepo,
+    changes: true,
+  }),
+  'repo.limits': operation({
+    summary: 'how much memory and processor time a repository may take',
+    input: oneRepo,
+    output: z.object({
+      name: repoNameSchema,
+      guid: guidSchema,
+      ...limitsSchema.shape,
+      memoryUsedBytes: z.number().nullable(),
+    }),
+    changes: false,
+  }),
+  'repo.set-limits': operation({
+    summary: 'repo limits',
+    /** Absent: stays as it is; null: taken away. */
+    input: oneRepo.extend(limitsSchema.partial().shape),
+    output: z.object({ name: repoNameSchema, guid: guidSchema, ...limitsSchema.shape, changed: z.boolean() }),
+    changes: true,
+  }),
+  'repo.validate': operation({
+    summary: 'what is wrong or strange in the files of a repository',
+    input: oneRepo,
+    output: z.object({
+      name: repoNameSchema,
+      guid: guidSchema,
+      findings: z.array(findingSchema),
+      /** Names of the services that its compose files have. */
+      services: z.array(z.string()),
+      /** Services that are gone and keep their slot. */
+      vanished: z.array(z.string()),
+    }),
+    changes: false,
+  }),
+  'repo.prune-slots': operation({
+    summary: 'repo prune-slots',
+    input: oneRepo,
+    output: z.object({
+      name: repoNameSchema,
+      guid: guidSchema,
+      changed: z.boolean(),
+      /** Services whose slots are free now. */
+      pruned: z.array(z.string()),
+    }),
+    changes: true,
+  }),
+} as const;
