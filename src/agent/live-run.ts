@@ -8,6 +8,7 @@ import type { Wakeup } from './wakeup.ts';
 
 /** What following needs, whether the run is live or long over. */
 export interface RunSource {
+  readonly run: RunId;
   /** Starts behind the event `after`. */
   reader(after: number): Promise<EventReader>;
   /** undefined while it goes on. Once there is one, all events can be read. */
@@ -36,6 +37,10 @@ export class LiveRun implements RunSource {
     this.keys = parts.keys;
     this.#journal = parts.journal;
     this.#wakeup = parts.wakeup;
+  }
+
+  get run(): RunId {
+    return this.owner.run;
   }
 
   end(result: RunResult): void {

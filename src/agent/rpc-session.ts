@@ -36,7 +36,9 @@ export async function serveRpc(socket: Duplex, actor: string, deps: RpcDeps): Pr
   const conversation = new Conversation(connection, actor, deps, gone.signal);
   connection.onRequest(callRequest, ({ operation, input }) => answered(() => conversation.call(operation, input)));
   connection.onRequest(runRequest, (params) => answered(() => conversation.run(params)));
-  connection.onRequest(followRequest, ({ run, after }) => answered(() => conversation.follow(checkedRun(run), after)));
+  connection.onRequest(followRequest, ({ run, after, wait }) =>
+    answered(() => conversation.follow(checkedRun(run), after, wait !== false)),
+  );
   connection.onRequest(cancelRequest, ({ run }) => answered(() => conversation.cancel(checkedRun(run))));
   await untilClosed(connection, socket);
   gone.abort();
@@ -75,10 +77,10 @@ class Conversation {
     return this.follow(run, 0);
   }
 
-  follow(run: RunId, after: number): Promise<RunResult> {
+  follow(run: RunId, after: number, wait = true): Promise<RunResult> {
     // Resolves when the events have been taken by the socket: a slow follower is waited for, nothing piles up.
     const onEvents = (events: JournalEvent[]) => this.#connection.sendNotification(eventsNotification, { events });
-    return this.#deps.runs.follow(run, { after, onEvents, signal: this.#gone });
+    return this.#deps.runs.follow(run, { after, onEvents, wait, signal: this.#gone });
   }
 
   async cancel(run: RunId): Promise<{ noted: boolean }> {

@@ -14,12 +14,17 @@ export interface Following {
   after: number;
   /** At least one, in order. The next ones are given when this has resolved: a slow follower is waited for. */
   onEvents(events: JournalEvent[]): Promise<void>;
+  /** false: only what there is, without waiting for the end. */
+  wait?: boolean | undefined;
   /** The follower is gone. */
   signal?: AbortSignal | undefined;
 }
 
 /** Throws CANCELLED when the signal ends the following. */
-export async function followRun(source: RunSource, { after, onEvents, signal }: Following): Promise<RunResult> {
+export async function followRun(
+  source: RunSource,
+  { after, onEvents, wait = true, signal }: Following,
+): Promise<RunResult> {
   const reader = await source.reader(after);
   try {
     for (;;) {
@@ -30,6 +35,7 @@ export async function followRun(source: RunSource, { after, onEvents, signal }: 
         await onEvents(events);
       }
       if (result !== undefined) return result;
+      if (!wait) return { run: source.run, outcome: 'running', warnings: [] };
       if (signal?.aborted) throw new RdcError('CANCELLED', 'the follower is gone');
       await source.changed(mark, signal);
     }
@@ -46,6 +52,7 @@ export async function storedRun(runsDir: string, run: RunId): Promise<RunSource 
   const directory = `${runsDir}/${run}`;
   if ((await readRequest(directory)) === undefined) return undefined;
   return {
+    run,
     reader: (after) => openEventReader(directory, after),
     async result() {
       // In this order: it may end in between.

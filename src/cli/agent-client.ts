@@ -31,7 +31,8 @@ export interface AgentClient {
     options: Partial<RunOptions>,
     follower: Follower,
   ): Promise<TypedRunResult<K>>;
-  follow(run: RunId, after: number, follower: Follower): Promise<RunResult>;
+  /** Every event after `after`, then how the run ended; with `wait` false its last event so far is the end of it: "running". */
+  follow(run: RunId, after: number, follower: Follower, wait?: boolean): Promise<RunResult>;
   cancel(run: RunId): Promise<void>;
   close(): Promise<void>;
 }

@@ -1,16 +1,20 @@
-// From a command to the machine's agent and back: questions, and runs that are drawn while they go on. A run belongs to
-// the agent: whoever stops following is told how to come back.
-import { fromWireError, RdcError, type WireError } from '../protocol/errors.ts';
-import type { PlanStep } from '../protocol/events.ts';
+// From a command to the machine's agent and back: questions, and runs, which are watched to their end.
+import { RdcError } from '../protocol/errors.ts';
 import type { RunId } from '../protocol/ids.ts';
-import type { OutputOf, QueryOperation, RequestOf, RunOperation, RunResult } from '../protocol/operations.ts';
-import type { AgentClient, Follower } from './agent-client.ts';
+import {
+  OPERATIONS,
+  type OutputOf,
+  type QueryOperation,
+  type RequestOf,
+  type RunOperation,
+} from '../protocol/operations.ts';
+import type { AgentClient } from './agent-client.ts';
 import type { CommandContext } from './context.ts';
 import { suggest } from './did-you-mean.ts';
 import { untilInterrupted } from './interrupt.ts';
-import { openProgress } from './progress.ts';
 import type { ConnectMode } from './reach.ts';
 import type { MachineTarget, RepositoryTarget } from './target.ts';
+import { interrupted, type RunEnd, watchRun } from './watch-run.ts';
 
 /** One connection for everything that `work` asks. */
 export async function withAgent<T>(
@@ -49,83 +53,31 @@ export async function call<K extends QueryOperation>(
   return answer;
 }
 
-export interface RunEnd<O> {
-  run: RunId;
-  outcome: 'done' | 'partial' | 'planned';
-  /** There unless planned. */
-  output: O | undefined;
-  plan: PlanStep[];
-  warnings: string[];
-}
-
-/** Resolves for "done", "partial" and "planned"; throws the run's own error for everything else. */
+/** As watchRun. */
 export async function runOperation<K extends RunOperation>(
   command: CommandContext,
   connection: { client: AgentClient; machine: MachineTarget },
   operation: K,
   input: RequestOf<K>,
 ): Promise<RunEnd<OutputOf<K>>> {
-  const { client } = connection;
   const options = { dryRun: command.dryRun, waitMs: command.waitMs };
-  return await drawRun<OutputOf<K>>(command, connection, (follower) => client.run(operation, input, options, follower));
+  return await watchRun<OutputOf<K>>(command, connection, {
+    start: (follower) => connection.client.run(operation, input, options, follower),
+    readOutput: (output) => OPERATIONS[operation].output.parse(output) as OutputOf<K>,
+  });
 }
 
-/** Follows a run from the event after `after`. */
+/** Follows a run from its start. */
 export async function followRun(
   command: CommandContext,
   connection: { client: AgentClient; machine: MachineTarget },
   run: RunId,
-  after: number,
 ): Promise<RunEnd<unknown>> {
-  return await drawRun(command, connection, (follower) => connection.client.follow(run, after, follower), run);
-}
-
-type AnyResult<O> = Omit<RunResult, 'output'> & { output?: O | undefined };
-
-async function drawRun<O>(
-  { io, now, signal }: CommandContext,
-  { machine }: { machine: MachineTarget },
-  start: (follower: Follower) => Promise<AnyResult<O>>,
-  known?: RunId,
-): Promise<RunEnd<O>> {
-  const progress = await openProgress(io, now);
-  let run = known;
-  const follower: Follower = {
-    onStarted: (id) => {
-      run = id;
-    },
-    onEvent: ({ event }) => progress.event(event),
-  };
-  try {
-    const result = await untilInterrupted(signal, start(follower));
-    if (result === undefined) throw leftAlone(run, machine);
-    return judge(result, progress.plan());
-  } finally {
-    progress.close();
-  }
-}
-
-function judge<O>(result: AnyResult<O>, drawn: PlanStep[]): RunEnd<O> {
-  const { run, outcome, output, warnings, plan = drawn } = result;
-  if (outcome === 'done' || outcome === 'partial' || outcome === 'planned') {
-    return { run, outcome, output, plan, warnings };
-  }
-  if (result.error !== undefined) throw fromWireError(result.error as WireError);
-  const code = outcome === 'cancelled' ? 'CANCELLED' : 'FAILED';
-  throw new RdcError(code, `the run ${outcome === 'cancelled' ? 'was cancelled' : outcome}`, {
-    hint: `rdc run logs ${run}`,
+  return await watchRun<unknown>(command, connection, {
+    start: (follower) => connection.client.follow(run, 0, follower),
+    readOutput: (output) => output,
+    run,
   });
-}
-
-function leftAlone(run: RunId | undefined, machine: MachineTarget): RdcError {
-  if (run === undefined) return interrupted();
-  return new RdcError('INTERRUPTED', `stopped following; the run goes on on "${machine.name}"`, {
-    hint: `rdc run attach ${run} -m ${machine.name}`,
-  });
-}
-
-export function interrupted(): RdcError {
-  return new RdcError('INTERRUPTED', 'interrupted');
 }
 
 /** The agent does not know what we call its machine: a command in its hint works from here only with -m. */

@@ -15,15 +15,16 @@ export interface Ask {
 
 export function terminalAsk(io: Io, signal: AbortSignal): Ask {
   const { stdin: input, stderr: output } = io.streams;
-  const terminal = { input, output, signal };
+  // A question that is asked after an interrupt is about it, and not ended by it.
+  const terminal = () => ({ input, output, ...(signal.aborted ? {} : { signal }) });
   const prompts = async () => {
     if (!io.canAsk) throw new RdcError('CONFIRMATION_NEEDED', 'this needs an answer, and there is no terminal to ask');
     return await import('@inquirer/prompts');
   };
-  const hidden = async (message: string) => await (await prompts()).password({ message, mask: false }, terminal);
+  const hidden = async (message: string) => await (await prompts()).password({ message, mask: false }, terminal());
   return {
-    confirm: async (message) => await (await prompts()).confirm({ message, default: false }, terminal),
-    text: async (message) => await (await prompts()).input({ message }, terminal),
+    confirm: async (message) => await (await prompts()).confirm({ message, default: false }, terminal()),
+    text: async (message) => await (await prompts()).input({ message }, terminal()),
     passphrase: hidden,
     secret: async (message) => readSecret(await hidden(message), 'what was typed'),
   };

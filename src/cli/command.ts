@@ -6,7 +6,7 @@ import type { CommandContext } from './context.ts';
 /** Nothing: done. An error code: the result was shown, but the exit code is not 0. A number: another program's own. */
 export type CommandEnd = undefined | ErrorCode | { exitCode: number };
 
-/** What a command changes: decides whether it takes --dry-run (anything) and --wait (a repository on a machine). */
+/** What a command changes: decides whether it takes --dry-run (anything), --wait and --detach (a run on a machine). */
 export type Changes = 'nothing' | 'workstation' | 'machine';
 
 export interface ArgumentSpec<T> {

@@ -1,6 +1,8 @@
 // What a command is given: everything from outside it, made when first needed. Tests build their own; nothing is global.
 import { randomBytes, randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseDuration } from '../protocol/duration.ts';
+import { RdcError } from '../protocol/errors.ts';
 import { type ContextName, contextNameSchema, type Guid, guidSchema } from '../protocol/ids.ts';
 import type { AgentClient } from './agent-client.ts';
 import { type Ask, terminalAsk } from './ask.ts';
@@ -28,12 +30,18 @@ export interface CommandContext {
   dryRun: boolean;
   /** Milliseconds of --wait; 0 without it. */
   waitMs: number;
+  /** --detach: a run is started and not followed. */
+  detach: boolean;
   config: ConfigFile;
   credentials: CredentialStore;
   ask: Ask;
   /** Aborted when a person presses Ctrl-C. */
   signal: AbortSignal;
+  /** After the first Ctrl-C: whether a second one comes within `ms` milliseconds. */
+  interruptedAgain(ms: number): Promise<boolean>;
   now(): number;
+  /** Resolves after `ms` milliseconds, or at once when a person interrupts. */
+  pause(ms: number): Promise<void>;
   randomBytes(size: number): Uint8Array;
   newGuid(): Guid;
   /** Host key checked, agent's hello exchanged. Throws what src/cli/ssh throws. */
@@ -57,9 +65,13 @@ export interface ContextDeps {
   /** How this program is started again: rsync runs it in place of ssh. */
   program: readonly string[];
   signal: AbortSignal;
+  interruptedAgain(ms: number): Promise<boolean>;
   now(): number;
   replace?: Partial<
-    Pick<CommandContext, 'connect' | 'scanHostKeys' | 'which' | 'sync' | 'compose' | 'ask' | 'randomBytes' | 'newGuid'>
+    Pick<
+      CommandContext,
+      'connect' | 'scanHostKeys' | 'which' | 'sync' | 'compose' | 'ask' | 'randomBytes' | 'newGuid' | 'pause'
+    >
   >;
 }
 
@@ -67,16 +79,20 @@ export interface ContextOptions {
   /** Options that every command takes, as parsed. */
   globals: Record<string, unknown>;
   dryRun: boolean;
+  detach: boolean;
   /** Duration text of --wait. */
   wait: string | undefined;
 }
 
 export function createContext(io: Io, options: ContextOptions, deps: ContextDeps): CommandContext {
   const { env, cwd, version, signal } = deps;
-  const { dryRun, wait, globals } = options;
+  const { dryRun, detach, wait, globals } = options;
+  if (dryRun && detach) throw new RdcError('USAGE', 'a dry run has nothing to detach from: --dry-run or --detach');
   const paths = workstationPaths(env);
   const context: CommandContext = {
-    ...{ io, env, cwd, version, paths, dryRun, signal, now: deps.now, agentBundle: deps.agentBundle },
+    ...{ io, env, cwd, version, paths, dryRun, detach, signal, now: deps.now, agentBundle: deps.agentBundle },
+    interruptedAgain: deps.interruptedAgain,
+    pause: (ms) => sleep(ms, undefined, { signal }).catch(() => undefined),
     contextName: typeof globals.context === 'string' ? parseWith(contextNameSchema)(globals.context) : undefined,
     waitMs: wait === undefined ? 0 : parseDuration(wait),
     config: configFile({ configDir: paths.configDir, dryRun }),

@@ -1,9 +1,8 @@
 // What the workstation remembers of a create while it is under way: the record marked `creating`, and the credential.
-import { RdcError } from '../protocol/errors.ts';
+import { isCode, RdcError } from '../protocol/errors.ts';
 import type { Guid, RepoName } from '../protocol/ids.ts';
 import type { AgentClient } from './agent-client.ts';
 import type { CommandContext } from './context.ts';
-import { isCode } from './credential-source.ts';
 import type { Credential } from './credentials.ts';
 import { currentPlace, type MachineTarget, placeIn, recordsNamed } from './target.ts';
 

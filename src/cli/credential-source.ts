@@ -2,7 +2,7 @@
 // command line itself or the environment.
 import { spawn } from 'node:child_process';
 import { text as readAll } from 'node:stream/consumers';
-import { RdcError } from '../protocol/errors.ts';
+import { isCode, RdcError } from '../protocol/errors.ts';
 import type { Secret } from '../protocol/secret.ts';
 import type { AgentClient } from './agent-client.ts';
 import { call, onRepository } from './agent-run.ts';
@@ -113,8 +113,4 @@ export async function withCredential<T>(
     }
     return await attempt(await command.ask.secret(`credential of "${repo.name}":`));
   });
-}
-
-export function isCode(error: unknown, ...codes: RdcError['code'][]): error is RdcError {
-  return error instanceof RdcError && codes.includes(error.code);
 }

@@ -14,5 +14,6 @@ export const GLOBAL_OPTIONS: readonly (readonly [flags: string, summary: string]
 /** Added to commands that change something. */
 export const CHANGE_OPTIONS = {
   dryRun: ['--dry-run', 'show what would be done and change nothing'],
+  detach: ['--detach', 'start it, print the run\'s id and come back; "rdc run attach" follows it'],
   wait: ['--wait <duration>', `wait for a busy repository (${WAIT_DEFAULT} where no duration is given)`],
 } as const;

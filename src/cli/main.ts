@@ -21,11 +21,11 @@ async function main(argv: readonly string[]): Promise<void> {
   ]);
   // A reader that has seen enough (| head) or a terminal that is gone is no failure of ours.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', leaveQuietly);
-  const { signal } = watchInterrupts(process);
+  const { signal, again } = watchInterrupts(process);
   const { stdin, stdout, stderr, env } = process;
   process.exitCode = await run(argv, {
     streams: { stdin, stdout, stderr },
-    ...{ env, cwd: process.cwd(), version: __RDC_VERSION__, signal },
+    ...{ env, cwd: process.cwd(), version: __RDC_VERSION__, signal, interruptedAgain: again },
     now: () => performance.timeOrigin + performance.now(),
     // Beside the directory of this program: dist/rdc/main.js and dist/renet.mjs.
     program: [process.execPath, fileURLToPath(import.meta.url)],

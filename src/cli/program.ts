@@ -113,12 +113,12 @@ function addCommand(node: Commander, command: Command, select: (selection: Selec
   for (const [, spec] of args) node.argument(argumentTerm(spec), spec.summary);
   for (const spec of Object.values(command.options)) node.addOption(optionOf(spec));
   if (command.changes !== 'nothing') node.option(...CHANGE_OPTIONS.dryRun);
-  if (command.changes === 'machine') node.option(...CHANGE_OPTIONS.wait);
+  if (command.changes === 'machine') node.option(...CHANGE_OPTIONS.wait).option(...CHANGE_OPTIONS.detach);
   node.action((...values: unknown[]) => {
     const given = node.opts();
     const raw = Object.fromEntries(args.map(([key], index) => [key, values[index]]));
     for (const [key, spec] of Object.entries(command.options)) raw[key] = given[new Option(spec.flags).attributeName()];
-    select({ command, raw: { ...raw, dryRun: given.dryRun, wait: given.wait } });
+    select({ command, raw: { ...raw, dryRun: given.dryRun, wait: given.wait, detach: given.detach } });
   });
 }
 

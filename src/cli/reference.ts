@@ -58,7 +58,12 @@ function renderCommand(command: Command, single: boolean): string {
   const optionRows = [
     ...Object.values(options).map((option) => [code(option.flags), describeOption(option)]),
     ...(changes === 'nothing' ? [] : [[code(CHANGE_OPTIONS.dryRun[0]), CHANGE_OPTIONS.dryRun[1]]]),
-    ...(changes === 'machine' ? [[code('--wait[=<duration>]'), CHANGE_OPTIONS.wait[1]]] : []),
+    ...(changes === 'machine'
+      ? [
+          [code(CHANGE_OPTIONS.detach[0]), CHANGE_OPTIONS.detach[1]],
+          [code('--wait[=<duration>]'), CHANGE_OPTIONS.wait[1]],
+        ]
+      : []),
   ];
   const argumentRows = Object.values(args).map(({ label, summary: what }) => [code(label), what]);
   const parts = [

@@ -52,6 +52,6 @@ async function execute(
   const start = command.prepare(raw);
   const { createContext } = await import('./context.ts');
   const wait = typeof raw.wait === 'string' ? raw.wait : undefined;
-  const context = createContext(io, { globals, dryRun: raw.dryRun === true, wait }, deps);
+  const context = createContext(io, { globals, dryRun: raw.dryRun === true, detach: raw.detach === true, wait }, deps);
   return exitCodeOf(await start(context));
 }

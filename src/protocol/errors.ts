@@ -67,6 +67,10 @@ export class RdcError extends Error {
   }
 }
 
+export function isCode(error: unknown, ...codes: ErrorCode[]): error is RdcError {
+  return error instanceof RdcError && codes.includes(error.code);
+}
+
 /** Turns anything thrown into the wire form; what is not an RdcError is our own fault: INTERNAL. */
 export function toWireError(error: unknown): WireError {
   if (error instanceof RdcError) {

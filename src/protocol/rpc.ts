@@ -14,8 +14,13 @@ export const runRequest = new RequestType<
   RunResult,
   WireError
 >('run');
-/** Follows a run from the event after `after` (0: from the start) to its end. */
-export const followRequest = new RequestType<{ run: RunId; after: number }, RunResult, WireError>('follow');
+/**
+ * Follows a run from the event after `after` (0: from the start) to its end; with `wait: false` to its last event so far,
+ * and the outcome of a run that goes on is then "running".
+ */
+export const followRequest = new RequestType<{ run: RunId; after: number; wait?: boolean }, RunResult, WireError>(
+  'follow',
+);
 /** Asks a run to stop. Answers once the request is noted, not when the run has ended: follow it for that. */
 export const cancelRequest = new RequestType<{ run: RunId }, { noted: boolean }, WireError>('cancel');
 /** Sent by the agent as soon as a run has its id, before its first event. */

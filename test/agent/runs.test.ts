@@ -107,6 +107,23 @@ describe('a run', () => {
     expect(texts).toEqual([numbers, numbers.slice(10), numbers.slice(50), numbers.slice(75), []]);
   });
 
+  test('can be looked at without waiting for its end', async () => {
+    const { opened, open } = gate();
+    const { runs } = await runsIn(
+      await temporaryDirectory(),
+      upHandler(async (context) => {
+        say(context, 'begun');
+        await opened;
+      }),
+    );
+    const run = await runs.start(SHOP);
+    const look = () => runs.follow(run, { after: 0, wait: false, onEvents: async () => undefined });
+    expect(await look()).toEqual({ run, outcome: 'running', warnings: [] });
+    open();
+    await runs.settle();
+    expect(await look()).toMatchObject({ outcome: 'done' });
+  });
+
   test('that does not exist is not found', async () => {
     const { runs } = await runsIn(await temporaryDirectory(), {});
     const nothing = '0123456789ab-01234567' as RunId;

@@ -78,11 +78,9 @@ describe('create', () => {
     'cut off, in use since, and repeated while the machine does not see its datastore (%s)',
     async (code, exitCode) => {
       const world = workstation('m');
-      world.machine.after = () => {
-        throw new RdcError('CONNECTION_LOST', 'lost');
-      };
+      world.machine.after = world.machine.cutOff;
       await world.rdc('repo create shop --size 1G');
-      world.machine.after = () => undefined;
+      world.machine.back();
       await world.done('repo mount shop');
       const [shop] = world.machine.repos.splice(0);
       world.machine.before = (operation) => {
@@ -104,14 +102,12 @@ describe('create', () => {
 
   test('a connection lost on the way: the key is kept, and the same command finishes with it', async () => {
     const world = workstation('m');
-    world.machine.after = () => {
-      throw new RdcError('CONNECTION_LOST', 'lost the connection to machine "m"');
-    };
+    world.machine.after = world.machine.cutOff;
     const lost = await world.rdc('repo create shop --size 1G');
     expect(lost).toMatchObject({ exitCode: 5, stderr: expect.stringContaining('its credential is kept') });
     const key = only(world)?.value;
     expect(Object.values(records(world))).toEqual([{ name: 'shop', machine: 'm', creating: true }]);
-    world.machine.after = () => undefined;
+    world.machine.back();
     await world.done('repo create shop --size 1G');
     expect(world.machine.repos.map((repo) => repo.keys)).toEqual([[key]]);
     expect(Object.values(records(world))).toEqual([{ name: 'shop', machine: 'm' }]);
@@ -202,12 +198,10 @@ describe('rotate', () => {
 
   test('cut off after it took effect: the next use finds out', async () => {
     const { world, old, repo } = await prepared();
-    world.machine.after = () => {
-      throw new RdcError('CONNECTION_LOST', 'lost');
-    };
+    world.machine.after = world.machine.cutOff;
     expect(await world.rdc('repo credential rotate shop')).toMatchObject({ exitCode: 5 });
     expect(only(world)).toMatchObject({ value: old, next: { value: repo?.keys[0] } });
-    world.machine.after = () => undefined;
+    world.machine.back();
     await world.done('repo mount shop');
     expect(only(world)).toEqual({ value: repo?.keys[0], kdf: 'random' });
   });
@@ -249,9 +243,7 @@ describe('rotate', () => {
         if (operation !== 'repo.rotate-credential') return;
         await world.done(`${line} --credential-stdin`, { stdin: old });
       };
-      world.machine.after = () => {
-        throw new RdcError('CONNECTION_LOST', 'lost');
-      };
+      world.machine.after = world.machine.cutOff;
       await world.rdc('repo credential rotate shop');
       expect(only(world)?.next?.value).toBe(repo?.keys[0]);
     },
@@ -276,9 +268,7 @@ describe('rotate', () => {
 
   test('a command that finds out how a rotation ended writes over no later one', async () => {
     const { world, repo } = await prepared();
-    world.machine.after = () => {
-      throw new RdcError('CONNECTION_LOST', 'lost');
-    };
+    world.machine.after = world.machine.cutOff;
     await world.rdc('repo credential rotate shop');
     if (repo === undefined) throw new Error('no repository');
     let asked = 0;
@@ -289,7 +279,7 @@ describe('rotate', () => {
       await world.done('repo credential rotate shop');
       await world.done('repo credential rotate shop');
     };
-    world.machine.after = () => undefined;
+    world.machine.back();
     await world.rdc('repo mount shop');
     expect(only(world)).toEqual({ value: repo.keys[0], kdf: 'random' });
   });

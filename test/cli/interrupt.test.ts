@@ -1,6 +1,7 @@
 // Ctrl-C: a run goes on without us, and we say how to come back.
+import { EventEmitter } from 'node:events';
 import { describe, expect, test } from 'vitest';
-import { untilInterrupted } from '../../src/cli/interrupt.ts';
+import { untilInterrupted, watchInterrupts } from '../../src/cli/interrupt.ts';
 import { workstation } from '../helpers/cli-world.ts';
 
 const never = () => new Promise<void>(() => undefined);
@@ -80,4 +81,33 @@ test('what is done anyway is not left', async () => {
   const { signal } = new AbortController();
   expect(await untilInterrupted(signal, Promise.resolve(7))).toBe(7);
   await expect(untilInterrupted(signal, Promise.reject(new Error('no')))).rejects.toThrow('no');
+});
+
+describe('signals', () => {
+  function program() {
+    const source = new EventEmitter();
+    const exits: number[] = [];
+    const interrupts = watchInterrupts(Object.assign(source, { exit: (code: number) => exits.push(code) }) as never);
+    return { source, exits, interrupts };
+  }
+
+  test('the second one ends the program, unless somebody waits for it', async () => {
+    const { source, exits, interrupts } = program();
+    source.emit('SIGINT', 'SIGINT');
+    expect(interrupts.signal.aborted).toBe(true);
+    const again = interrupts.again(60_000);
+    source.emit('SIGINT', 'SIGINT');
+    expect({ again: await again, exits }).toEqual({ again: true, exits: [] });
+    source.emit('SIGINT', 'SIGINT');
+    expect(exits).toEqual([130]);
+  });
+
+  test('a second one that does not come is not waited for longer than that; none is after a hangup', async () => {
+    const first = program();
+    first.source.emit('SIGINT', 'SIGINT');
+    expect(await first.interrupts.again(1)).toBe(false);
+    const second = program();
+    second.source.emit('SIGHUP', 'SIGHUP');
+    expect(await second.interrupts.again(60_000)).toBe(false);
+  });
 });

@@ -63,7 +63,22 @@ export class FakeMachine {
     return repo;
   }
 
+  /** Whether it can be reached. */
+  away = false;
+
+  /** The link drops, and the machine stays away. */
+  readonly cutOff = (): never => {
+    this.away = true;
+    throw new RdcError('CONNECTION_LOST', 'lost');
+  };
+
+  back(): void {
+    this.away = false;
+    this.after = () => undefined;
+  }
+
   connect(): AgentClient {
+    if (this.away) throw new RdcError('UNREACHABLE', 'the machine cannot be reached');
     return new FakeClient(this);
   }
 

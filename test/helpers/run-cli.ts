@@ -38,6 +38,8 @@ export interface CliWorld {
   env?: NodeJS.ProcessEnv;
   configDir: string;
   signal?: AbortSignal;
+  /** A person presses Ctrl-C a second time. */
+  secondInterrupt?: boolean;
   replace?: ContextDeps['replace'];
 }
 
@@ -63,6 +65,7 @@ export async function runCli(argv: readonly string[], world: CliWorld): Promise<
     version: '0.1.0',
     ...{ agentBundle: '/nonexistent/renet.mjs', program: ['rdc'] },
     signal: world.signal ?? new AbortController().signal,
+    interruptedAgain: async () => world.secondInterrupt === true,
     now: () => 1_700_000_000_000,
     replace: {
       connect: async (target, mode = 'use') => {
@@ -72,6 +75,7 @@ export async function runCli(argv: readonly string[], world: CliWorld): Promise<
           throw new RdcError('NOT_SET_UP', `machine "${target.name}" is not set up`);
         return machine.connect();
       },
+      pause: async () => undefined,
       scanHostKeys: async () => [...(world.hostKeys ?? [HOST_KEY])],
       ask: scripted(world.answers ?? []),
       ...world.replace,

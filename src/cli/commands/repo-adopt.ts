@@ -23,7 +23,7 @@ export const repoAdopt = defineCommand({
     'credential is asked for at the terminal.',
   args: { ref: argument('GUID', 'its GUID, or its name on the machine', parseWith(repoRefSchema)) },
   options: { machine: machineOption, ...credentialSource },
-  changes: 'machine',
+  changes: 'workstation',
   async run(command, { ref, machine: machineName, ...source }) {
     const { io, dryRun, credentials, ask } = command;
     const machine = await machineTarget(command, machineName);

@@ -4,16 +4,17 @@ import type { Guid } from '../../protocol/ids.ts';
 import { OPERATIONS, type OutputOf } from '../../protocol/operations.ts';
 import type { Secret } from '../../protocol/secret.ts';
 import type { AgentClient } from '../agent-client.ts';
-import { type RunEnd, runOperation, withAgent } from '../agent-run.ts';
+import { runOperation, withAgent } from '../agent-run.ts';
 import { type CommandEnd, defineCommand, flag, option } from '../command.ts';
 import type { RepositoryRecord } from '../config-file.ts';
 import type { CommandContext } from '../context.ts';
 import { storedCredential } from '../credential-source.ts';
 import type { Paint } from '../io.ts';
 import { parseValue } from '../parse.ts';
-import { describePlan } from '../plan-text.ts';
 import { paintState, renderTable, sayDone } from '../render.ts';
+import { showUnfinished } from '../repo-end.ts';
 import { currentPlace, type MachineTarget, machineTarget } from '../target.ts';
+import type { RunEnd } from '../watch-run.ts';
 import { machineOption, timeoutOption } from './options.ts';
 
 /** With --parallel and without --concurrency. */
@@ -101,16 +102,14 @@ async function credentialsOn(
 type Row = OutputOf<'repo.up-all'>['repositories'][number];
 
 async function showAll(
-  { io }: CommandContext,
+  command: CommandContext,
   machine: MachineTarget,
-  { run, outcome, output, plan, warnings }: RunEnd<OutputOf<'repo.up-all'>>,
+  end: RunEnd<OutputOf<'repo.up-all'>>,
   state: string,
 ): Promise<CommandEnd> {
-  if (outcome === 'planned') {
-    io.print(describePlan(plan, { actions: io.verbose, paint: io.paintOut }));
-    io.printJson({ machine: machine.name, dryRun: true, plan });
-    return undefined;
-  }
+  const { io } = command;
+  const { run, outcome, output, warnings } = end;
+  if (showUnfinished(command, machine, end)) return undefined;
   const rows = output?.repositories ?? [];
   io.printJson({ machine: machine.name, run, outcome, repositories: rows, warnings });
   if (rows.length === 0) {

@@ -4,7 +4,7 @@ import { RdcError } from '../../protocol/errors.ts';
 import type { OutputOf, RunOperation } from '../../protocol/operations.ts';
 import type { Secret } from '../../protocol/secret.ts';
 import type { AgentClient } from '../agent-client.ts';
-import { call, type RunEnd, runOperation, withAgent } from '../agent-run.ts';
+import { call, runOperation, withAgent } from '../agent-run.ts';
 import { defineCommand } from '../command.ts';
 import type { CommandContext } from '../context.ts';
 import { givenCredential, withCredential } from '../credential-source.ts';
@@ -12,6 +12,7 @@ import type { Paint } from '../io.ts';
 import { paintState, renderTable, renderTime, sayDone } from '../render.ts';
 import { showEnd } from '../repo-end.ts';
 import { currentPlace, machineTarget, type RepositoryTarget, recordsNamed, repositoryTarget } from '../target.ts';
+import type { RunEnd } from '../watch-run.ts';
 import { credentialSource, machineOfRepo, machineOption, repoArgument } from './options.ts';
 
 type Change = 'repo.autostart-enable' | 'repo.autostart-disable';

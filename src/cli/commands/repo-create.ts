@@ -5,7 +5,7 @@ import { type Guid, repoNameSchema } from '../../protocol/ids.ts';
 import { OPERATIONS } from '../../protocol/operations.ts';
 import { formatSize, parseSize } from '../../protocol/size.ts';
 import type { AgentClient } from '../agent-client.ts';
-import { type RunEnd, runOperation, withAgent } from '../agent-run.ts';
+import { runOperation, withAgent } from '../agent-run.ts';
 import { argument, defineCommand, flag, requiredOption } from '../command.ts';
 import type { CommandContext } from '../context.ts';
 import { type Creation, forgetCreation, pendingCreation, rememberCreation, settleFailedCreation } from '../creation.ts';
@@ -15,6 +15,7 @@ import { parseValue, parseWith } from '../parse.ts';
 import { showEnd } from '../repo-end.ts';
 import { showOnce } from '../show-credential.ts';
 import { type MachineTarget, machineTarget } from '../target.ts';
+import type { RunEnd } from '../watch-run.ts';
 import { credentialSource, machineOption } from './options.ts';
 
 export const repoCreate = defineCommand({
@@ -94,7 +95,8 @@ async function create(
   try {
     const input = { name, guid, sizeBytes, credential: value, kdf };
     const end = await runOperation(command, connection, 'repo.create', input);
-    await forgetCreation(command, connection.machine, creation);
+    // What goes on without us may still fail: the record stays until the command is repeated.
+    if (end.outcome !== 'detached') await forgetCreation(command, connection.machine, creation);
     return end;
   } catch (error) {
     throw await settleFailedCreation(command, connection, creation, error);

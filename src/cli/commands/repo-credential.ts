@@ -47,7 +47,7 @@ const add = defineCommand({
   details: 'Checks first, on the machine, that it opens the repository.',
   args: { name: repoArgument },
   options: { machine: machineOfRepo, ...credentialSource },
-  changes: 'machine',
+  changes: 'workstation',
   async run(command, { name, machine, ...source }) {
     const repo = await repositoryTarget(command, name, machine);
     const value =

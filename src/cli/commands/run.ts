@@ -4,8 +4,8 @@ import { formatDuration } from '../../protocol/duration.ts';
 import type { JournalEvent } from '../../protocol/events.ts';
 import { runIdSchema } from '../../protocol/ids.ts';
 import { OPERATIONS, type RunSummary } from '../../protocol/operations.ts';
-import { call, followRun, interrupted, withAgent } from '../agent-run.ts';
-import { argument, defineCommand, option } from '../command.ts';
+import { call, followRun, withAgent } from '../agent-run.ts';
+import { argument, defineCommand, flag, option } from '../command.ts';
 import { untilInterrupted } from '../interrupt.ts';
 import { cleanLine, type Io } from '../io.ts';
 import { createOutputLines, type SourcedLine } from '../output-lines.ts';
@@ -13,6 +13,7 @@ import { parseValue, parseWith } from '../parse.ts';
 import { paintState, renderTable, renderTime } from '../render.ts';
 import { describeStep } from '../step-text.ts';
 import { machineTarget } from '../target.ts';
+import { interrupted } from '../watch-run.ts';
 import { machineOption } from './options.ts';
 
 const idArgument = argument('ID', 'the run, as "rdc run list" shows it', parseWith(runIdSchema));
@@ -63,7 +64,7 @@ const attach = defineCommand({
   changes: 'nothing',
   async run(command, { id, machine: machineName }) {
     const machine = await machineTarget(command, machineName);
-    const end = await withAgent(command, machine, (client) => followRun(command, { client, machine }, id, 0));
+    const end = await withAgent(command, machine, (client) => followRun(command, { client, machine }, id));
     const { outcome, output, warnings } = end;
     command.io.printJson({ machine: machine.name, run: id, outcome, output, warnings });
     command.io.say(`run ${id}: ${paintState(outcome, command.io.paintErr)}`);
@@ -96,11 +97,11 @@ const cancel = defineCommand({
 const logs = defineCommand({
   name: 'run logs',
   summary: 'print what a run did and said',
-  details: 'A run that goes on is followed to its end. The exit code says nothing about how the run ended.',
+  details: 'The exit code says nothing about how the run ended.',
   args: { id: idArgument },
-  options: { machine: machineOption },
+  options: { follow: flag('-f, --follow', 'go on to the end of a run that goes on'), machine: machineOption },
   changes: 'nothing',
-  async run(command, { id, machine: machineName }) {
+  async run(command, { id, follow, machine: machineName }) {
     const { io, signal } = command;
     const machine = await machineTarget(command, machineName);
     const events: JournalEvent[] = [];
@@ -110,12 +111,13 @@ const logs = defineCommand({
       else printer.event(event);
     };
     const result = await withAgent(command, machine, (client) =>
-      untilInterrupted(signal, client.follow(id, 0, { onEvent })),
+      untilInterrupted(signal, client.follow(id, 0, { onEvent }, follow)),
     );
     printer.end();
     if (result === undefined) throw interrupted();
     if (result.error !== undefined) io.print(`${result.outcome}: ${result.error.message}`);
     else io.print(result.outcome);
+    if (result.outcome === 'running') io.say(`it goes on; follow it: rdc run attach ${id} -m ${machine.name}`);
     io.printJson({ machine: machine.name, ...result, events });
     return undefined;
   },

@@ -9,9 +9,9 @@ import { defineCommand, option } from '../command.ts';
 import { mirrorSchema } from '../config-file.ts';
 import type { CommandContext } from '../context.ts';
 import { parseValue } from '../parse.ts';
-import { describePlan } from '../plan-text.ts';
 import type { ConnectMode } from '../reach.ts';
 import { sayDone } from '../render.ts';
+import { showUnfinished } from '../repo-end.ts';
 import { type MachineTarget, machineIn, machineTarget, placeIn } from '../target.ts';
 import { machineArgument, mirrors } from './options.ts';
 
@@ -78,11 +78,7 @@ async function setUp(
   io.say(renderChecks(checks, io.paintErr));
   if (!fit) throw notSuitable(machine, checks);
   const end = await runOperation(command, connection, 'machine.setup', input);
-  if (end.outcome === 'planned') {
-    io.print(describePlan(end.plan, { actions: io.verbose, paint: io.paintOut }));
-    io.printJson({ machine: machine.name, dryRun: true, checks, plan: end.plan });
-    return;
-  }
+  if (showUnfinished(command, machine, end, { checks })) return;
   const { output } = end;
   if (output?.changed === false) io.say(`= already: machine "${machine.name}" is set up`);
   else

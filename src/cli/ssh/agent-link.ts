@@ -93,10 +93,10 @@ class AgentLink implements AgentClient {
     }
   }
 
-  async follow(run: RunId, after: number, follower: Follower): Promise<RunResult> {
+  async follow(run: RunId, after: number, follower: Follower, wait = true): Promise<RunResult> {
     const end = this.#followers.follow(run, follower);
     try {
-      const request = () => this.#connection.sendRequest(followRequest, { run, after });
+      const request = () => this.#connection.sendRequest(followRequest, { run, after, wait });
       return await this.#result(this.#answer(request, () => run));
     } finally {
       end();

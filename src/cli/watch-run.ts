@@ -1,0 +1,194 @@
+// Watching a run that belongs to the agent: drawn as it goes on, over as many connections as that takes, left alone or
+// cancelled when a person presses Ctrl-C, not watched at all with --detach.
+import { fromWireError, isCode, RdcError, type WireError } from '../protocol/errors.ts';
+import type { PlanStep } from '../protocol/events.ts';
+import type { RunId } from '../protocol/ids.ts';
+import type { RunResult } from '../protocol/operations.ts';
+import type { AgentClient, Follower } from './agent-client.ts';
+import type { CommandContext } from './context.ts';
+import { untilInterrupted } from './interrupt.ts';
+import { openProgress, type Progress } from './progress.ts';
+import type { MachineTarget } from './target.ts';
+
+export interface RunEnd<O> {
+  run: RunId;
+  /** "detached": it was started and goes on. */
+  outcome: 'done' | 'partial' | 'planned' | 'detached';
+  /** There when it is done or partial. */
+  output: O | undefined;
+  plan: PlanStep[];
+  warnings: string[];
+}
+
+/** A run's end as it arrives. */
+export type Result<O> = Omit<RunResult, 'output'> & { output?: O | undefined };
+
+export interface Watched<O> {
+  /** Starts the run, or follows one that exists. */
+  start(follower: Follower): Promise<Result<O>>;
+  /** What an end that arrives over a later connection holds. */
+  readOutput(output: unknown): O;
+  /** Of a run that exists already. */
+  run?: RunId;
+}
+
+/** Before each attempt to reach the machine again, milliseconds: about five minutes, beside what the attempts take. */
+const PAUSES_MS = [1000, 2000, 4000, 8000, ...Array.from({ length: 19 }, () => 15_000)];
+/** In which a second Ctrl-C means the run and not only the watching. */
+const SECOND_CTRL_C_MS = 3000;
+
+/** Resolves for "done", "partial", "planned" and "detached"; throws the run's own error for everything else. */
+export async function watchRun<O>(
+  command: CommandContext,
+  connection: { client: AgentClient; machine: MachineTarget },
+  watched: Watched<O>,
+): Promise<RunEnd<O>> {
+  const progress = await openProgress(command.io, command.now);
+  const watch = new Watch(command, connection, watched, progress);
+  try {
+    const ending = watch.end();
+    const result = await untilInterrupted(command.signal, ending);
+    if (result === 'detached') return watch.detached();
+    if (result !== undefined) return judge(result, progress.plan());
+    progress.close();
+    return judge(await watch.interrupted(ending), []);
+  } finally {
+    progress.close();
+    await watch.close();
+  }
+}
+
+class Watch<O> {
+  readonly #command: CommandContext;
+  readonly #machine: MachineTarget;
+  readonly #watched: Watched<O>;
+  readonly #progress: Progress;
+  readonly #detached: Promise<'detached'>;
+  #detach: () => void = () => undefined;
+  /** The connection that is followed on; undefined while there is none. */
+  #client: AgentClient | undefined;
+  #later: AgentClient | undefined;
+  #run: RunId | undefined;
+  #seen = 0;
+
+  constructor(
+    command: CommandContext,
+    { client, machine }: { client: AgentClient; machine: MachineTarget },
+    watched: Watched<O>,
+    progress: Progress,
+  ) {
+    this.#command = command;
+    this.#machine = machine;
+    this.#watched = watched;
+    this.#progress = progress;
+    this.#client = client;
+    this.#run = watched.run;
+    this.#detached = new Promise((resolve) => {
+      this.#detach = () => resolve('detached');
+    });
+  }
+
+  async end(): Promise<Result<O> | 'detached'> {
+    const ending = this.#toTheEnd();
+    if (!this.#command.detach) return await ending;
+    const first = await Promise.race([ending, this.#detached]);
+    // The connection is closed under it.
+    if (first === 'detached') ending.catch(() => undefined);
+    return first;
+  }
+
+  detached(): RunEnd<O> {
+    if (this.#run === undefined) throw new RdcError('INTERNAL', 'a run without an id was detached from');
+    return { run: this.#run, outcome: 'detached', output: undefined, plan: [], warnings: [] };
+  }
+
+  /** A first Ctrl-C leaves the run alone; a second one, where a person confirms it, cancels the run. */
+  async interrupted(ending: Promise<Result<O> | 'detached'>): Promise<Result<O>> {
+    const { io, interruptedAgain, ask } = this.#command;
+    const run = this.#run;
+    if (run === undefined) throw interrupted();
+    if (!io.canAsk) throw this.#leftAlone(run);
+    io.say(`stopped following; the run goes on on "${this.#machine.name}"; Ctrl-C again to cancel it`);
+    if (!(await interruptedAgain(SECOND_CTRL_C_MS))) throw this.#leftAlone(run);
+    const isSure = await ask.confirm(`Cancel the run on "${this.#machine.name}"?`).catch(() => false);
+    if (!isSure || this.#client === undefined) throw this.#leftAlone(run);
+    await this.#client.cancel(run);
+    io.say('cancelling; it stops where it stands');
+    return (await ending) as Result<O>;
+  }
+
+  async close(): Promise<void> {
+    await this.#later?.close();
+  }
+
+  async #toTheEnd(): Promise<Result<O>> {
+    const follower: Follower = {
+      onStarted: (run) => {
+        this.#run = run;
+        this.#detach();
+      },
+      onEvent: ({ seq, event }) => {
+        // What came twice over two connections is drawn once.
+        if (seq <= this.#seen) return;
+        this.#seen = seq;
+        this.#progress.event(event);
+      },
+    };
+    try {
+      return await this.#watched.start(follower);
+    } catch (error) {
+      if (this.#run === undefined || !isCode(error, 'CONNECTION_LOST')) throw error;
+      return await this.#again(this.#run, follower, error);
+    }
+  }
+
+  /** Follows from the last event that was seen, over a new connection. Throws `lost` when the machine stays away. */
+  async #again(run: RunId, follower: Follower, lost: unknown): Promise<Result<O>> {
+    const step = { id: 'link', title: `reaching "${this.#machine.name}" again; the run goes on there` };
+    this.#client = undefined;
+    this.#progress.step({ ...step, state: 'start' });
+    for (const pause of PAUSES_MS) {
+      await this.#command.pause(pause);
+      if (this.#command.signal.aborted) throw lost;
+      try {
+        await this.#later?.close();
+        this.#later = await this.#command.connect(this.#machine);
+        this.#client = this.#later;
+        this.#progress.step({ ...step, state: 'done' });
+        const { output, ...result } = await this.#client.follow(run, this.#seen, follower);
+        return output === undefined || output === null
+          ? result
+          : { ...result, output: this.#watched.readOutput(output) };
+      } catch (error) {
+        this.#client = undefined;
+        if (!isCode(error, 'CONNECTION_LOST', 'UNREACHABLE')) throw error;
+        this.#progress.step({ ...step, state: 'start' });
+      }
+    }
+    this.#progress.step({ ...step, state: 'failed' });
+    throw lost;
+  }
+
+  #leftAlone(run: RunId): RdcError {
+    return new RdcError('INTERRUPTED', `stopped following; the run goes on on "${this.#machine.name}"`, {
+      hint: `rdc run attach ${run} -m ${this.#machine.name}`,
+    });
+  }
+}
+
+function judge<O>(result: Result<O> | 'detached', drawn: PlanStep[]): RunEnd<O> {
+  if (result === 'detached') throw interrupted();
+  const { run, outcome, output, warnings, plan = drawn } = result;
+  if (outcome === 'done' || outcome === 'partial' || outcome === 'planned') {
+    return { run, outcome, output, plan, warnings };
+  }
+  if (result.error !== undefined) throw fromWireError(result.error as WireError);
+  const code = outcome === 'cancelled' ? 'CANCELLED' : 'FAILED';
+  throw new RdcError(code, `the run ${outcome === 'cancelled' ? 'was cancelled' : outcome}`, {
+    hint: `rdc run logs ${run}`,
+  });
+}
+
+export function interrupted(): RdcError {
+  return new RdcError('INTERRUPTED', 'interrupted');
+}
