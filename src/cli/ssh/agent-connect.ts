@@ -18,6 +18,7 @@ import { connectionLost } from './failure.ts';
 import { clientHello, exchangeHello } from './hello.ts';
 import { LineReader } from './line-reader.ts';
 import type { SshSession } from './transport.ts';
+import { untilTaken } from './turned-away.ts';
 
 /** The self-test and the units, on a slow machine. */
 const UPGRADE_MS = 180_000;
@@ -54,9 +55,13 @@ interface OpenSession {
 
 export async function openSession(access: AgentAccess, kind: ClientHello['session']): Promise<OpenSession> {
   const { launcher } = access.place ?? AGENT_PLACE;
-  const session = openElevated(access, [launcher, 'connect']);
-  const hello = await exchangeHello(session, clientHello(access, kind), helloOptions(access, 'connect'));
-  return { session, hello };
+  const attempt = async () => {
+    const session = openElevated(access, [launcher, 'connect']);
+    const hello = await exchangeHello(session, clientHello(access, kind), helloOptions(access, 'connect'));
+    return { session, hello };
+  };
+  const report = (message: string) => access.report({ kind: 'step', message });
+  return await untilTaken(attempt, { signal: access.signal, report });
 }
 
 async function replaceAndConnect(access: AgentAccess, bundle: AgentBundle, old: ServerHello): Promise<AgentClient> {

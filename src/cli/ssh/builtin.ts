@@ -5,7 +5,7 @@ import type { Client, ClientChannel, ServerHostKeyAlgorithm } from 'ssh2';
 import { RdcError } from '../../protocol/errors.ts';
 import { type BuiltinDeps, type Login, planLogin } from './builtin-auth.ts';
 import { checkTarget } from './check-target.ts';
-import { connectionLost, hostKeyChanged, keyRefused, unreachable } from './failure.ts';
+import { connectionLost, hostKeyChanged, keyRefused, TurnedAway, unreachable } from './failure.ts';
 import { quoteCommand } from './quote.ts';
 import { Tail } from './tail.ts';
 import type { SessionOptions, SshSession, SshTarget, SshTransport } from './transport.ts';
@@ -146,7 +146,11 @@ function explain(target: SshTarget, error: Error & { level?: string }, state: Lo
     const trouble = login.trouble();
     return trouble instanceof RdcError ? trouble : keyRefused(target, trouble ?? error);
   }
-  return unreachable(target, reasonOf(error), error);
+  const reason = reasonOf(error);
+  if (reason !== undefined) return unreachable(target, reason, error);
+  return state.hostKeySeen
+    ? unreachable(target, 'the server closed the connection', error)
+    : new TurnedAway(target, error);
 }
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -158,9 +162,8 @@ const REASONS: Readonly<Record<string, string>> = {
   ETIMEDOUT: 'timed out',
 };
 
-function reasonOf(error: Error & { code?: unknown }): string {
-  const code = typeof error.code === 'string' ? error.code : '';
-  return REASONS[code] ?? 'the server hung up before the login';
+function reasonOf(error: Error & { code?: unknown }): string | undefined {
+  return REASONS[typeof error.code === 'string' ? error.code : ''];
 }
 
 function isPinned({ hostKeys }: SshTarget, key: Buffer): boolean {

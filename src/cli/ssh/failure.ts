@@ -37,6 +37,24 @@ export function unreachable(target: SshTarget, reason: string, cause?: unknown):
   return new RdcError('UNREACHABLE', `cannot reach ${where}: ${reason}`, { cause });
 }
 
+/** The server hung up before it said a word. */
+export class TurnedAway extends RdcError {
+  readonly machine: string;
+
+  constructor(target: SshTarget, cause?: unknown) {
+    const { machine, host, port } = target;
+    super(
+      'UNREACHABLE',
+      `cannot reach machine "${machine}" (${host} port ${port}): the server hung up before the login`,
+      {
+        hint: `too many logins at once (MaxStartups in sshd_config) or a ban of this address; see: ${trySsh(target)}`,
+        cause,
+      },
+    );
+    this.machine = machine;
+  }
+}
+
 export function connectionLost({ machine }: SshTarget, cause?: unknown): RdcError {
   return new RdcError('CONNECTION_LOST', `lost the connection to machine "${machine}"`, { cause });
 }
@@ -75,6 +93,10 @@ const RULES: readonly Rule[] = [
   },
   { pattern: /No route to host|Network is unreachable/, error: (target, log) => unreachable(target, 'no route', log) },
   { pattern: /timed out/, error: (target, log) => unreachable(target, 'timed out', log) },
+  {
+    pattern: /(kex|ssh)_exchange_identification: (read: )?Connection (closed|reset)/,
+    error: (target, log) => new TurnedAway(target, log),
+  },
   {
     pattern: /(kex|ssh)_exchange_identification|banner exchange|identification string/i,
     error: (target, log) => unreachable(target, 'the server hung up before the login', log),

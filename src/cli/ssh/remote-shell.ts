@@ -14,6 +14,7 @@ import { AGENT_PLACE } from './access.ts';
 import { clientHello, exchangeHello } from './hello.ts';
 import { elevate } from './remote-failure.ts';
 import type { SshTransport } from './transport.ts';
+import { untilTaken } from './turned-away.ts';
 
 export const shellReferenceSchema = z.object({
   client: z.enum(['openssh', 'builtin']),
@@ -93,11 +94,18 @@ async function join(
   const { identityFile, ...rest } = plain;
   const target = identityFile === undefined ? rest : { ...rest, identityFile };
   const transport = await deps.transport(reference.client);
-  const session = transport.open(target, elevate(target, [launcher, 'connect']), { tty, signal });
   const stream = { kind: 'rsync', repo, argv, directory } as const;
   const timeoutMs = tty ? 300_000 : 60_000;
   const options = { target, right: 'connect', launcher, timeoutMs } as const;
-  const hello = await exchangeHello(session, clientHello(reference, { type: 'stream', stream }), options);
+  const attempt = async () => {
+    const session = transport.open(target, elevate(target, [launcher, 'connect']), { tty, signal });
+    return {
+      session,
+      hello: await exchangeHello(session, clientHello(reference, { type: 'stream', stream }), options),
+    };
+  };
+  // rsync owns the terminal: nothing is said while it waits.
+  const { session, hello } = await untilTaken(attempt, { signal, report: () => undefined });
   try {
     if (hello.error !== undefined) throw fromWireError(hello.error as WireError);
     if (hello.protocol !== PROTOCOL_VERSION) throw otherProtocol(target.machine, hello.version);
