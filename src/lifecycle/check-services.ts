@@ -6,6 +6,7 @@ import { checkService, checkTopLevel } from '../network/compose-warnings.ts';
 import { type Finding, Refusal } from '../network/finding.ts';
 import { publishedPorts } from '../network/ports.ts';
 import { checkRediaccfileText } from '../network/rediaccfile-warnings.ts';
+import { addressUses } from '../network/service-addresses.ts';
 import { checkNames, distinctNames, type NamedService } from '../network/service-names.ts';
 import { isLegalName, type ServicesFile, serviceEnvironment, serviceVariable } from '../network/services.ts';
 import type { Tree } from '../network/yaml-tree.ts';
@@ -46,7 +47,12 @@ export async function checkServices(
     }
     findings.push(...checkTopLevel(project, mountPoint));
   }
-  findings.push(...checkNames(services, slots), ...portConflicts(services), ...portsNote(services));
+  findings.push(
+    ...checkNames(services, slots),
+    ...portConflicts(services),
+    ...addressUses(services, target.networkId),
+    ...portsNote(services),
+  );
   return { findings: inOrder(findings), names: distinctNames(services) };
 }
 

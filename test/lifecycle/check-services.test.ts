@@ -143,6 +143,44 @@ describe('the same port', () => {
   });
 });
 
+describe('an address of a service that is told to a container on a bridge', () => {
+  const db = '  db: {image: x}\n  cache: {image: x, network_mode: host}\n';
+  const app = (...lines: string[]) => ({ 'compose.yml': `${web(...lines)}\n${db}` });
+
+  it.each([
+    'environment: ["DB_HOST=${DB_IP}"]',
+    'environment: {DB_HOST: "${DB_IP:-none}"}',
+    'environment: {DB_URL: "postgres://$DB_IP:5432/app"}',
+    'environment: [DB_IP]',
+    'environment: {DB_IP: }',
+    'environment: {DB_HOST: 127.0.11.2}',
+    'command: serve --db ${DB_IP}',
+    'entrypoint: [serve, --db, "${DB_IP}:5432"]',
+    'healthcheck: {test: [CMD, nc, "${WEB_IP}", "80"]}',
+  ])('%s is told about', async (line) => {
+    expect(await told(app(line))).toEqual(['warning compose.yml:4 service-address']);
+  });
+
+  it('names what to use instead', async () => {
+    const { findings } = await check(app('environment: {A: "${DB_IP}", B: "${CACHE_IP}"}'));
+    expect(findings.map(({ message }) => message)).toEqual([
+      'service "web" is told DB_IP, which in its container is the container itself: use its name, "db"',
+      expect.stringMatching(/told CACHE_IP, .*: use host\.docker\.internal, with extra_hosts: /),
+    ]);
+  });
+
+  it.each([
+    ['network_mode: host', 'environment: ["DB_HOST=${DB_IP}"]'],
+    ['network_mode: "service:cache"', 'environment: ["DB_HOST=${DB_IP}"]'],
+    ['ports: ["${WEB_IP}:80:80"]'],
+    ['environment: {DB_HOST: db, ADMIN_IP: "${ADMIN_IP}", LISTEN: 127.0.0.1}'],
+    ['environment: {PRICE: "$${DB_IP}"}'],
+    ['labels: {proxy: "${DB_IP}"}'],
+  ])('control: %s %s is none', async (...lines) => {
+    expect(await told(app(...lines.filter((line) => line !== undefined)))).toEqual([]);
+  });
+});
+
 describe('names', () => {
   it.each(['a.b', '1', '""', 'ß', '"a b"'])('%s makes no variable: an error', async (name) => {
     expect(await told({ 'compose.yml': `services:\n  ${name === '1' ? '"1"' : name}: {image: x}\n` })).toEqual([
