@@ -9,6 +9,7 @@ import { rotateCredential, verifyCredential } from './repo-credential.ts';
 import { deleteRepo } from './repo-delete.ts';
 import { setLimits, showLimits } from './repo-limits.ts';
 import { type BusyLookup, hasKeyFile, listRepos, repoStatus } from './repo-queries.ts';
+import { restoreHeader } from './repo-restore-header.ts';
 import { downRepo, upRepo } from './repo-services.ts';
 import { pruneSlots, validateRepo } from './repo-validate.ts';
 import { mountRepo, unmountRepo } from './repo-volume.ts';
@@ -37,6 +38,7 @@ export function createHandlers(deps: { busy: BusyLookup; runs: ChildRuns }): Dom
     'repo.up': upRepo,
     'repo.down': downRepo,
     'repo.delete': deleteRepo,
+    'repo.restore-header': restoreHeader,
     'repo.verify-credential': verifyCredential,
     'repo.rotate-credential': rotateCredential,
   };

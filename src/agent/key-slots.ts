@@ -44,7 +44,7 @@ export async function mustOpen(system: System, target: RepoTarget, key: Secret, 
 }
 
 export async function opens(system: System, { paths, name }: RepoTarget, key: Secret, slot?: number): Promise<boolean> {
-  const test: Command = luksTestKey(paths.image, key, slot);
+  const test: Command = luksTestKey(paths.image, key, { slot });
   try {
     return (await system.run(test)).exitCode === 0;
   } catch (error) {
@@ -54,4 +54,10 @@ export async function opens(system: System, { paths, name }: RepoTarget, key: Se
       cause: error,
     });
   }
+}
+
+/** Whether the key opens the image by the backup of its header. A backup that is no header opens nothing. */
+export async function opensBackup(system: System, { paths }: RepoTarget, key: Secret): Promise<boolean> {
+  const test = luksTestKey(paths.image, key, { header: paths.headerBackup });
+  return (await system.run({ ...test, allow: [...(test.allow ?? []), 1] })).exitCode === 0;
 }

@@ -35,6 +35,6 @@ export async function runSubjects(system: System, operation: RunOperation, input
 }
 
 function closesVolume(operation: RunOperation, input: unknown): boolean {
-  if (operation === 'repo.unmount' || operation === 'repo.delete') return true;
+  if (operation === 'repo.unmount' || operation === 'repo.delete' || operation === 'repo.restore-header') return true;
   return operation === 'repo.down' && (input as InputOf<'repo.down'>).unmount;
 }

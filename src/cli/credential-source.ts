@@ -114,3 +114,9 @@ export async function withCredential<T>(
     return await attempt(await command.ask.secret(`credential of "${repo.name}":`));
   });
 }
+
+export function credentialMissing(repo: string): RdcError {
+  return new RdcError('CREDENTIAL_MISSING', `the credential of "${repo}" is not known here`, {
+    hint: `rdc repo credential add ${repo}`,
+  });
+}

@@ -46,8 +46,10 @@ export function detachLoop(device: string): Command {
   return command('losetup', '--detach', device);
 }
 
-export function luksOpen(device: string, mapping: string, key: Secret): Command {
-  const args = ['open', '--type', 'luks2', '--allow-discards', '--key-file', '-', device, mapping];
+/** With `header` the device is opened by that file's header instead of its own, read-only. */
+export function luksOpen(device: string, mapping: string, key: Secret, header?: string): Command {
+  const how = header === undefined ? ['--allow-discards'] : ['--readonly', '--header', header];
+  const args = ['open', '--type', 'luks2', ...how, '--key-file', '-', device, mapping];
   // A memory-hard derivation on a busy machine takes its time.
   return { file: 'cryptsetup', args, stdin: key, timeoutMs: 300_000 };
 }
@@ -70,10 +72,15 @@ export function luksOpenWithKeyFile(device: string, mapping: string, keyFile: st
   return command('cryptsetup', 'open', '--type', 'luks2', '--allow-discards', '--key-file', keyFile, device, mapping);
 }
 
-/** Exit 0 when the key opens (that slot of) the image, 2 when not. */
-export function luksTestKey(image: string, key: Secret, slot?: number): Command {
+/** Exit 0 when the key opens (that slot of) the image, 2 when not; with `header` by that file's header instead of its own. */
+export function luksTestKey(
+  image: string,
+  key: Secret,
+  { slot, header }: { slot?: number | undefined; header?: string } = {},
+): Command {
   const only = slot === undefined ? [] : ['--key-slot', String(slot)];
-  const args = ['open', '--test-passphrase', '--type', 'luks2', ...only, '--key-file', '-', image];
+  const by = header === undefined ? [] : ['--header', header];
+  const args = ['open', '--test-passphrase', '--type', 'luks2', ...by, ...only, '--key-file', '-', image];
   return { file: 'cryptsetup', args, stdin: key, allow: [WRONG_KEY_EXIT], timeoutMs: 300_000 };
 }
 
@@ -97,6 +104,11 @@ export function luksMetadata(image: string): Command {
 /** cryptsetup refuses to overwrite a backup: the caller removes the older one first. */
 export function luksHeaderBackup(image: string, file: string): Command {
   return command('cryptsetup', 'luksHeaderBackup', image, '--header-backup-file', file);
+}
+
+/** Writes over the header of the image: only after the backup was seen to open its data. */
+export function luksHeaderRestore(image: string, file: string): Command {
+  return command('cryptsetup', 'luksHeaderRestore', '--batch-mode', image, '--header-backup-file', file);
 }
 
 /** Both keys come over stdin, told apart by their lengths, so that neither is ever a file. Not by /dev/stdin: it cannot be opened where it is a socket, as Node makes it. */
@@ -139,7 +151,7 @@ export function luksKillSlot(image: string, slot: number, remaining: Secret): Co
 }
 
 /** WRONG_CREDENTIAL for cryptsetup's exit code 2, VOLUME_DAMAGED for 1 (no LUKS device any more); everything else stays as it is. */
-export function explainOpenFailure(error: unknown, repo: string, image: string, headerBackup: string): unknown {
+export function explainOpenFailure(error: unknown, repo: string): unknown {
   switch (exitCodeOf(error)) {
     case WRONG_KEY_EXIT:
       return new RdcError('WRONG_CREDENTIAL', `the credential does not open repository "${repo}"`, {
@@ -148,7 +160,7 @@ export function explainOpenFailure(error: unknown, repo: string, image: string, 
       });
     case 1:
       return new RdcError('VOLUME_DAMAGED', `the image of repository "${repo}" is no encrypted volume (any more)`, {
-        hint: `if only its header is damaged, on the server: cryptsetup luksHeaderRestore ${image} --header-backup-file ${headerBackup}`,
+        hint: `if only its header is damaged: rdc repo restore-header ${repo}`,
         cause: error,
       });
     default:

@@ -18,8 +18,8 @@ import type { Action, Step } from './step.ts';
 import { makeDirectory, run } from './step.ts';
 import type { RepoTarget } from './target.ts';
 
-/** With `lockFile` the opening waits for others that take as much memory. */
-export type Key = { credential: Secret; lockFile?: string } | { keyFile: string };
+/** With `lockFile` the opening waits for others that take as much memory; with `header` it is by that file's header, read-only. */
+export type Key = { credential: Secret; lockFile?: string; header?: string } | { keyFile: string };
 
 /** Up to the open mapping. `key` may be absent where it is open already. */
 export function openVolumeSteps(target: RepoTarget, key: Key | undefined): Step<RepoFacts>[] {
@@ -100,7 +100,7 @@ function openStep(target: RepoTarget, key: Key | undefined): Step<RepoFacts> {
     ],
     explain: (error) =>
       (key !== undefined && 'keyFile' in key ? explainKeyFileFailure(error, name) : undefined) ??
-      explainOpenFailure(error, name, target.paths.image, target.paths.headerBackup),
+      explainOpenFailure(error, name),
     undo: (facts) => (facts.mapping === undefined ? [run(detachLoop(device(facts)))] : []),
     settleMs: 5000,
   };
@@ -116,7 +116,7 @@ function openStep(target: RepoTarget, key: Key | undefined): Step<RepoFacts> {
       );
     }
     if ('keyFile' in use) return luksOpenWithKeyFile(loop, mapping, use.keyFile);
-    const open = luksOpen(loop, mapping, use.credential);
+    const open = luksOpen(loop, mapping, use.credential, use.header);
     return use.lockFile === undefined ? open : oneAtATime(use.lockFile, open);
   }
 }

@@ -161,6 +161,12 @@ export const REPO_OPERATIONS = {
     output: changedRepo,
     changes: true,
   }),
+  'repo.restore-header': operation({
+    summary: 'repo restore-header',
+    input: oneRepo.extend({ credential: secretSchema }),
+    output: changedRepo,
+    changes: true,
+  }),
   'repo.limits': operation({
     summary: 'how much memory and processor time a repository may take',
     input: oneRepo,

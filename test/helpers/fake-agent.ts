@@ -28,6 +28,8 @@ export interface FakeRepo {
   /** What opens it: slot 0, and during a rotation another one. */
   keys: string[];
   autostart?: boolean;
+  /** Its header opens nothing any more. */
+  damaged?: boolean;
   limits: { memoryBytes: number | null; cpus: number | null };
 }
 
@@ -285,6 +287,13 @@ export class FakeMachine {
         if (input.memoryBytes !== undefined) repo.limits.memoryBytes = input.memoryBytes as number | null;
         if (input.cpus !== undefined) repo.limits.cpus = input.cpus as number | null;
         return { name, guid, ...repo.limits, changed };
+      }
+      case 'repo.restore-header': {
+        if (!repo.keys.includes(String(input.credential)))
+          throw new RdcError('WRONG_CREDENTIAL', `the credential does not open repository "${name}"`);
+        const changed = repo.damaged === true;
+        repo.damaged = false;
+        return { name, guid, changed };
       }
       case 'repo.delete':
         this.repos.splice(this.repos.indexOf(repo), 1);

@@ -135,7 +135,25 @@ describe('an image that is not what it was', () => {
     await vm.root(`cp --sparse=always /root/saved '${image}' && chmod 600 '${image}'`);
   });
 
-  test('put back, it opens', async () => {
+  test('its header destroyed: the backup is put back, but none that does not open the data', async () => {
+    const backup = `/mnt/rediacc/.state/${guid}.luks-header`;
+    const credential = (await desk.done('repo credential show hurt --reveal')).trim();
+    const headerSum = `head -c 16M '${image}' | sha256sum`;
+    await vm.root(`dd if=/dev/zero of='${image}' bs=1M count=16 conv=notrunc status=none`);
+    const destroyed = await vm.root(headerSum);
+    await refused('repo mount hurt', 1, 'rdc repo restore-header hurt');
+    const wrong = await desk.rdc('repo restore-header hurt --credential-stdin', { input: 'not the one\n' });
+    expect(wrong).toMatchObject({ exitCode: 12 });
+    // A header that knows the credential and holds another volume key.
+    await vm.root(`mv '${backup}' /root/backup && truncate -s 40M /root/other &&
+      printf %s '${credential}' | cryptsetup luksFormat -q --pbkdf pbkdf2 --sector-size 4096 --key-file - /root/other &&
+      cryptsetup luksHeaderBackup /root/other --header-backup-file '${backup}'`);
+    await refused('repo restore-header hurt', 1, 'does not open the data');
+    expect(await vm.root(headerSum)).toBe(destroyed);
+    expect(await remainsOf(vm, { guid, networkId: 2880 })).toEqual([]);
+    await vm.root(`mv /root/backup '${backup}'`);
+    await desk.done('repo restore-header hurt');
+    expect((await desk.rdc('repo restore-header hurt')).stderr).toContain('= already');
     await desk.done('repo mount hurt');
     await desk.done('repo unmount hurt');
   });

@@ -31,6 +31,7 @@ export const GROUPS: readonly CommandGroup[] = [
       (await import('./repo-limits.ts')).repoLimits,
       (await import('./repo-delete.ts')).repoDelete,
       ...(await import('./repo-credential.ts')).CREDENTIAL_COMMANDS,
+      (await import('./repo-restore-header.ts')).repoRestoreHeader,
       (await import('./repo-adopt.ts')).repoAdopt,
     ],
   },

@@ -7,7 +7,7 @@ import type { AgentClient } from '../agent-client.ts';
 import { call, runOperation, withAgent } from '../agent-run.ts';
 import { defineCommand } from '../command.ts';
 import type { CommandContext } from '../context.ts';
-import { givenCredential, withCredential } from '../credential-source.ts';
+import { credentialMissing, givenCredential, withCredential } from '../credential-source.ts';
 import type { Paint } from '../io.ts';
 import { paintState, renderTable, renderTime, sayDone } from '../render.ts';
 import { showEnd } from '../repo-end.ts';
@@ -122,11 +122,7 @@ async function change(
 ): Promise<RunEnd<OutputOf<Change>>> {
   const { client, repo } = opening;
   return await withCredential(command, opening, async (credential) => {
-    if (credential === undefined) {
-      throw new RdcError('CREDENTIAL_MISSING', `the credential of "${repo.name}" is not known here`, {
-        hint: `rdc repo credential add ${repo.name}`,
-      });
-    }
+    if (credential === undefined) throw credentialMissing(repo.name);
     return await runOperation(command, { client, machine: repo.machine }, operation, { repo: repo.ref, credential });
   });
 }
