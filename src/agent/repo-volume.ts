@@ -6,7 +6,7 @@ import { findHolders } from '../lifecycle/holders.ts';
 import { CREDENTIAL_SLOT, isMemoryHard, luksMetadata } from '../lifecycle/luks.ts';
 import { stopDaemonSteps } from '../lifecycle/services-plan.ts';
 import type { Step } from '../lifecycle/step.ts';
-import { declareStep, forgetStep } from '../lifecycle/units.ts';
+import { declareSteps, forgetStep } from '../lifecycle/units.ts';
 import { closeVolumeSteps, isClosed, type Key, mountVolumeSteps, openVolumeSteps } from '../lifecycle/volume.ts';
 import { RdcError } from '../protocol/errors.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
@@ -69,7 +69,7 @@ export async function openSteps(
   }
   return [
     ...openVolumeSteps(bench.target, key),
-    ...mountVolumeSteps(bench.target, declareStep(bench.target, bench.files)),
+    ...mountVolumeSteps(bench.target, declareSteps(bench.target, bench.files)),
   ];
 }
 

@@ -44,7 +44,7 @@ export interface RepoFacts {
   staleFiles: string[];
   /** Declared files that exist. */
   presentFiles: string[];
-  /** systemd has not yet read what changed on disk. */
+  /** systemd has not yet read what is on disk, or knows a unit without its drop-in. */
   needsReload: boolean;
   units: { volume: UnitState; net: UnitState; docker: UnitState; repo: UnitState };
 }
@@ -74,7 +74,7 @@ export async function observeRepo(
     slice,
     memoryMax,
     cpuMax,
-    { units, needsReload },
+    { units, needsReload, dropIns },
     home,
     dockerData,
     keyFile,
@@ -100,6 +100,9 @@ export async function observeRepo(
     Promise.all(files.map(async ({ path, text }) => ({ path, expected: text, found: await system.readFile(path) }))),
   ]);
   const volume = volumeDevices(devices, target);
+  const presentFiles = contents.filter(({ found }) => found !== undefined).map(({ path }) => path);
+  // Without its drop-in a unit is another one: it starts nothing, and shields nothing.
+  const isUnread = presentFiles.some((path) => /\.service\.d\//.test(path) && !dropIns.includes(path));
   return {
     image:
       image?.kind === 'file'
@@ -120,8 +123,8 @@ export async function observeRepo(
     sliceBusy: slice?.includes('populated 1') ?? false,
     directories: home !== undefined && dockerData !== undefined,
     staleFiles: contents.filter(({ expected, found }) => expected !== found).map(({ path }) => path),
-    presentFiles: contents.filter(({ found }) => found !== undefined).map(({ path }) => path),
-    needsReload,
+    presentFiles,
+    needsReload: needsReload || isUnread,
     units,
   };
 }
@@ -139,16 +142,23 @@ function volumeDevices(
   };
 }
 
-async function observeUnits(system: System, { units }: RepoTarget): Promise<Pick<RepoFacts, 'units' | 'needsReload'>> {
+interface Units {
+  units: RepoFacts['units'];
+  needsReload: boolean;
+  /** Drop-ins that systemd has read. */
+  dropIns: string[];
+}
+
+async function observeUnits(system: System, { units }: RepoTarget): Promise<Units> {
   const names = [units.volume, units.net, units.docker, units.repo];
-  const { stdout } = await system.run(
-    command('systemctl', 'show', '--property=ActiveState,Result,NeedDaemonReload', ...names),
-  );
+  const properties = '--property=ActiveState,Result,NeedDaemonReload,DropInPaths';
+  const { stdout } = await system.run(command('systemctl', 'show', properties, ...names));
   const [volume, net, docker, repo] = stdout.split('\n\n').map(parseUnit);
   const absent = { active: 'inactive', result: 'success' };
   return {
     units: { volume: volume ?? absent, net: net ?? absent, docker: docker ?? absent, repo: repo ?? absent },
     needsReload: /^NeedDaemonReload=yes$/m.test(stdout),
+    dropIns: [...stdout.matchAll(/^DropInPaths=(.*)$/gm)].flatMap(([, paths = '']) => paths.split(' ')),
   };
 }
 

@@ -7,7 +7,7 @@ import { daemonConfig, daemonDropIn } from './daemon.ts';
 import type { RepoFacts } from './facts.ts';
 import { limitsDropIn } from './limits.ts';
 import { namespaceDropIn } from './namespace.ts';
-import type { Step } from './step.ts';
+import type { Action, Step } from './step.ts';
 import { remove, run, write } from './step.ts';
 import type { RepoTarget } from './target.ts';
 import type { UnitSections } from './unit-text.ts';
@@ -62,7 +62,30 @@ function volumeDropIn({ name, datastore, paths }: RepoTarget): UnitSections {
   ];
 }
 
-/** Writes what is missing or differs, then one daemon-reload. */
+/**
+ * Writes what is missing or differs. systemd reads the files of a unit when it first hears of it, so a reload, which holds up
+ * every other chain, is due only where it says so itself (facts.ts, needsReload).
+ */
+export function declareSteps(target: RepoTarget, files: readonly DeclaredFile[]): Step<RepoFacts>[] {
+  return [
+    {
+      id: 'units.declare',
+      title: 'declare the units',
+      already: 'the units are declared',
+      isDone: (facts) => facts.staleFiles.length === 0,
+      actions: (facts) => [...writeStale(files, facts), ...reloadDaemon(target, facts)],
+    },
+    {
+      id: 'units.reload',
+      title: 'have systemd read the units anew',
+      already: 'systemd has read the units',
+      isDone: (facts) => !facts.needsReload,
+      actions: () => [run(command('systemctl', 'daemon-reload'))],
+    },
+  ];
+}
+
+/** The same of a chain that may run, as one step. */
 export function declareStep(target: RepoTarget, files: readonly DeclaredFile[]): Step<RepoFacts> {
   return {
     id: 'units.declare',
@@ -70,14 +93,21 @@ export function declareStep(target: RepoTarget, files: readonly DeclaredFile[]):
     already: 'the units are declared',
     isDone: (facts) => facts.staleFiles.length === 0 && !facts.needsReload,
     actions: (facts) => [
-      ...files.filter(({ path }) => facts.staleFiles.includes(path)).map(({ path, text }) => write(path, text, 0o644)),
+      ...writeStale(files, facts),
       run(command('systemctl', 'daemon-reload')),
-      // A running daemon takes over changed mirrors without a restart.
-      ...(facts.units.docker.active === 'active' && facts.staleFiles.includes(target.net.dockerConfig)
-        ? [run(command('systemctl', 'reload', target.units.docker))]
-        : []),
+      ...reloadDaemon(target, facts),
     ],
   };
+}
+
+function writeStale(files: readonly DeclaredFile[], { staleFiles }: RepoFacts): Action[] {
+  return files.filter(({ path }) => staleFiles.includes(path)).map(({ path, text }) => write(path, text, 0o644));
+}
+
+/** A running daemon takes over changed mirrors without a restart. */
+function reloadDaemon({ net, units }: RepoTarget, { units: states, staleFiles }: RepoFacts): Action[] {
+  const isDue = states.docker.active === 'active' && staleFiles.includes(net.dockerConfig);
+  return isDue ? [run(command('systemctl', 'reload', units.docker))] : [];
 }
 
 /** After the chain has stopped: nothing of this repository stays behind in /run. No reload: the units are not loaded any more. */

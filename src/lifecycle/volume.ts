@@ -27,8 +27,8 @@ export function openVolumeSteps(target: RepoTarget, key: Key | undefined): Step<
 }
 
 /** From the open mapping to a mounted volume under its unit, which is declared only now: a refused open leaves nothing behind. */
-export function mountVolumeSteps(target: RepoTarget, declareUnits: Step<RepoFacts>): Step<RepoFacts>[] {
-  return [mountStep(target), declareUnits, volumeUnitStep(target)];
+export function mountVolumeSteps(target: RepoTarget, declareUnits: Step<RepoFacts>[]): Step<RepoFacts>[] {
+  return [mountStep(target), ...declareUnits, volumeUnitStep(target)];
 }
 
 /** Refuses an image that is missing or that somebody else has attached or opened. */

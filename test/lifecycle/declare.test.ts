@@ -1,0 +1,51 @@
+// What makes systemd read the units of a chain: a reload holds up every other chain, so it is done only where systemd would
+// otherwise work with something else than what is on disk.
+import { expect, test } from 'vitest';
+import { observeRepo } from '../../src/lifecycle/facts.ts';
+import { converge } from '../../src/lifecycle/run-plan.ts';
+import { type DeclaredFile, declareSteps, dropInPath } from '../../src/lifecycle/units.ts';
+import { scriptedSystem } from '../helpers/scripted-system.ts';
+import { shopTarget } from '../helpers/target.ts';
+
+const TARGET = shopTarget();
+const UNITS = Object.values(TARGET.units);
+const FILES: DeclaredFile[] = UNITS.map((unit) => ({
+  path: dropInPath('/run/systemd/system', unit),
+  text: `[Unit]\nDescription=${unit}\n`,
+}));
+
+/** `read`: which drop-ins systemd knows before it is told to reload. */
+async function declared(read: (onDisk: string[]) => string[], isStale = false) {
+  let isReloaded = false;
+  const system = scriptedSystem(({ args }) => {
+    if (args[0] === 'daemon-reload') isReloaded = true;
+    if (args[0] !== 'show') return {};
+    const onDisk = [...system.files.keys()];
+    const known = isReloaded ? onDisk : read(onDisk);
+    const shown = UNITS.map((unit) => {
+      const dropIns = known.filter((path) => path.includes(`/${unit}.d/`)).join(' ');
+      const reload = isStale && !isReloaded ? 'yes' : 'no';
+      return `ActiveState=inactive\nResult=success\nNeedDaemonReload=${reload}\nDropInPaths=${dropIns}`;
+    });
+    return { stdout: `${shown.join('\n\n')}\n` };
+  });
+  const observe = () => observeRepo(system, TARGET, FILES);
+  const isClosedQuiet = !(await observe()).needsReload;
+  await converge(declareSteps(TARGET, FILES), { system, report: () => undefined, observe });
+  expect((await observe()).needsReload).toBe(false);
+  expect([...system.files.keys()].sort()).toEqual(FILES.map(({ path }) => path).sort());
+  return { reloads: system.commands.filter(({ args }) => args[0] === 'daemon-reload').length, isClosedQuiet };
+}
+
+test('systemd reads the files of a unit that it has not heard of by itself: no reload', async () => {
+  expect(await declared((onDisk) => onDisk)).toEqual({ reloads: 0, isClosedQuiet: true });
+});
+
+test('a unit that is known without its drop-in, even if systemd sees no need: one reload', async () => {
+  expect(await declared(() => [])).toMatchObject({ reloads: 1 });
+  expect(await declared((onDisk) => onDisk.slice(1))).toMatchObject({ reloads: 1 });
+});
+
+test('systemd says that files have changed: one reload', async () => {
+  expect(await declared((onDisk) => onDisk, true)).toMatchObject({ reloads: 1 });
+});
