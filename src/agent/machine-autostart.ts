@@ -1,5 +1,5 @@
 // The start of the marked repositories at boot: all of them within the machine's means, a broken one never stops the rest,
-// and what a prep() could not do yet is tried again. How it went is kept for `rdc repo autostart list`.
+// and what could not be done yet is tried again. How it went is kept for `rdc repo autostart list`.
 import { availableParallelism } from 'node:os';
 import pLimit from 'p-limit';
 import * as z from 'zod';
@@ -15,13 +15,23 @@ const BOOT_FILE = `${STATE_DIR}/autostart.json`;
 const bootSchema = z.object({ repositories: z.array(allRowSchema.extend({ at: z.number() })) });
 type Boot = z.infer<typeof bootSchema>;
 
-/** Milliseconds before a prep() that failed is called again: a network, a registry or a clock may come late. */
+/** Milliseconds before one that failed is tried again: a network, a registry or a clock may come late, a daemon start too slowly while everything starts. */
 const RETRIES_MS = [15_000, 60_000, 240_000];
+/** After so many milliseconds one that is not up yet, as its prep() hangs, no longer counts: the others begin beside it. */
+const PATIENCE_MS = 300_000;
+/** What no time mends; the rest is tried again. */
+const FINAL = new Set([
+  'WRONG_CREDENTIAL',
+  'CREDENTIAL_MISSING',
+  'VOLUME_DAMAGED',
+  'VOLUME_IN_USE',
+  'NO_SPACE',
+  'CANCELLED',
+]);
 
 export async function startAtBoot(
   { runs, listRepos }: Pick<AllDeps, 'runs' | 'listRepos'>,
   context: RunContext,
-  retriesMs: readonly number[] = RETRIES_MS,
 ): Promise<Finished<OutputOf<'machine.autostart'>>> {
   const due = (await listRepos(context)).filter(({ autostart }) => autostart);
   if (context.dryRun) {
@@ -43,16 +53,28 @@ export async function startAtBoot(
   async function startOne(repo: RepoSummary): Promise<Row> {
     const terms: Terms = { context, runs, waitMs: 0 };
     for (let attempt = 0; ; attempt += 1) {
-      const { code, ...row } = await limit(() => carryOutOne(repo, orderOf(repo), terms));
+      const { code, ...row } = await attemptOf(repo, terms);
       const others = boot.repositories.filter(({ guid }) => guid !== repo.guid);
       boot.repositories = [...others, { ...row, at: Date.now() }];
       // One after the other, or an earlier state could be the last one written.
       await saving(async () => context.system.writeFile(BOOT_FILE, `${JSON.stringify(boot, null, 2)}\n`, 0o600));
-      const pause = retriesMs[attempt];
-      if (code !== 'FUNCTION_FAILED' || pause === undefined || context.signal.aborted) return row;
+      const pause = RETRIES_MS[attempt];
+      if (code === undefined || FINAL.has(code) || pause === undefined || context.signal.aborted) return row;
       context.report({ kind: 'warning', message: `"${repo.name}" is tried again in ${pause / 1000} s: ${row.reason}` });
       await context.system.sleep(pause);
     }
+  }
+
+  function attemptOf(repo: RepoSummary, terms: Terms): ReturnType<typeof carryOutOne> {
+    return new Promise((resolve, reject) => {
+      void limit(async () => {
+        const attempt = carryOutOne(repo, orderOf(repo), terms);
+        attempt.then(resolve, reject);
+        // A cancelled run ends its attempts itself.
+        const patience = context.system.sleep(PATIENCE_MS).catch(() => attempt);
+        await Promise.race([attempt, patience]).catch(() => undefined);
+      });
+    });
   }
 }
 

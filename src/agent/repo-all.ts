@@ -139,7 +139,8 @@ async function childRun(
   try {
     run = await runs.start({ operation, input, options: { dryRun: false, waitMs }, actor, signal });
   } catch (error) {
-    return { result: 'failed', reason: error instanceof RdcError ? error.message : String(error) };
+    if (error instanceof RdcError) return { result: 'failed', reason: error.message, code: error.code };
+    return { result: 'failed', reason: String(error) };
   }
   // Ending the whole ends its parts; each is still followed until it has ended.
   const cancel = () => void runs.cancel(run, actor).catch(() => undefined);
