@@ -1,13 +1,12 @@
 // The agent put together: handlers, runs, streams and upgrades over one state directory. `daemon.ts` and `stdio.ts`
 // serve it; tests give it a directory and handlers of their own.
 import type { Duplex } from 'node:stream';
-import { command } from '../lifecycle/command.ts';
 import type { System } from '../lifecycle/system.ts';
 import { RdcError } from '../protocol/errors.ts';
-import type { RunId } from '../protocol/ids.ts';
 import { agentVersion } from './agent-version.ts';
 import { openCompose } from './compose-stream.ts';
 import { createHandlers } from './create-handlers.ts';
+import { endFunctions } from './function-units.ts';
 import { AGENT_LAUNCHER, LIB_DIR, LOCK_DIR, RUNS_DIR } from './layout.ts';
 import { createLinuxSystem } from './linux-system.ts';
 import { readMachine } from './machine-record.ts';
@@ -99,11 +98,6 @@ async function ownIdentity(): Promise<ProcessIdentity> {
   const self = await identifyProcess(process.pid);
   if (self === undefined) throw new RdcError('HOST_NOT_SUITABLE', '/proc is not mounted');
   return self;
-}
-
-/** Exit code 5: no such unit. The glob is systemctl's own; it matches units that are loaded. */
-async function endFunctions(system: System, run: RunId): Promise<void> {
-  await system.run({ ...command('systemctl', 'stop', `rediacc-function-*-${run}-*`), allow: [1, 5] });
 }
 
 /** A record that is damaged was written by a setup all the same; who needs it is told what is wrong with it. */

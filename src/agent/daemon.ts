@@ -2,8 +2,10 @@
 import { createHash } from 'node:crypto';
 import { readFile, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
+import { command } from '../lifecycle/command.ts';
+import type { System } from '../lifecycle/system.ts';
 import { RdcError } from '../protocol/errors.ts';
-import { createAgent } from './agent.ts';
+import { type Agent, createAgent } from './agent.ts';
 import { serveSession } from './session.ts';
 
 /** The first file descriptor that systemd passes (sd_listen_fds(3)). */
@@ -29,10 +31,23 @@ export async function runDaemon(args: readonly string[]): Promise<undefined> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
       server.close();
-      void agent.settle().then(finish);
+      void endOf(agent).then(finish);
     });
   }
   return undefined;
+}
+
+/** A machine that goes down waits for nobody: what is not finished is undone by the repositories' own units. */
+async function endOf(agent: Agent): Promise<void> {
+  const isGoingDown = await isMachineStopping(agent.createSystem()).catch(() => false);
+  if (isGoingDown) agent.runs.cancelAll(new RdcError('CANCELLED', 'the machine is going down'));
+  await agent.settle();
+}
+
+async function isMachineStopping(system: System): Promise<boolean> {
+  // Exit code 1: any state but "running".
+  const { stdout } = await system.run({ ...command('systemctl', 'is-system-running'), allow: [1] });
+  return stdout.trim() === 'stopping';
 }
 
 type Where = { fd: number } | { path: string };

@@ -92,10 +92,18 @@ class RunRegistry implements Runs {
   async cancel(run: RunId, actor: string): Promise<boolean> {
     const live = this.#live.get(run);
     if (live === undefined) return this.#refuseToCancel(run);
-    live.controller.abort(new RdcError('CANCELLED', `run ${run} was cancelled by ${actor}`));
-    // Ending the client alone would leave the unit; the run itself waits until it is gone.
-    void this.#endUnits(run);
+    this.#abort(live, new RdcError('CANCELLED', `run ${run} was cancelled by ${actor}`));
     return true;
+  }
+
+  cancelAll(why: RdcError): void {
+    for (const live of this.#live.values()) this.#abort(live, why);
+  }
+
+  #abort({ controller, owner }: LiveRun, why: RdcError): void {
+    controller.abort(why);
+    // Ending the client alone would leave the unit; the run itself waits until it is gone.
+    void this.#endUnits(owner.run);
   }
 
   async #refuseToCancel(run: RunId): Promise<false> {

@@ -1,6 +1,7 @@
 // What the agent can do with runs. A run belongs to the daemon, not to the connection that asked for it: it goes on when
 // the follower is gone, and any number of followers read it from any event on.
 import type { System } from '../lifecycle/system.ts';
+import type { RdcError } from '../protocol/errors.ts';
 import type { RunId } from '../protocol/ids.ts';
 import type { RunOperation, RunOptions, RunResult, RunSummary } from '../protocol/operations.ts';
 import type { RunHandlers } from './handlers.ts';
@@ -41,6 +42,8 @@ export interface Runs {
   follow(run: RunId, following: Following): Promise<RunResult>;
   /** False: it has ended already. Resolves when the request is noted; follow the run to see it end. */
   cancel(run: RunId, actor: string): Promise<boolean>;
+  /** Every run of this daemon, as `cancel` does. */
+  cancelAll(why: RdcError): void;
   /** The run of this daemon that holds the lock of this key. */
   busy(key: string): RunOwner | undefined;
   list(limit: number): Promise<RunSummary[]>;

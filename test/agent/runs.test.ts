@@ -251,6 +251,23 @@ describe('cancelling', () => {
     expect(await runs.list(1)).toMatchObject([{ run, outcome: 'cancelled' }]);
   });
 
+  test('all of them, when the machine goes down', async () => {
+    const ended: string[] = [];
+    const { runs } = await runsIn(
+      await temporaryDirectory(),
+      upHandler(({ system }) => system.sleep(60_000)),
+      { endUnits: async (run) => void ended.push(run) },
+    );
+    const started = [await runs.start(SHOP), await runs.start({ ...SHOP, input: { ...SHOP.input, repo: 'site' } })];
+    runs.cancelAll(new RdcError('CANCELLED', 'the machine is going down'));
+    for (const run of started) {
+      const { result } = await followed(runs, run);
+      expect(result).toMatchObject({ outcome: 'cancelled', error: { message: 'the machine is going down' } });
+      expect(ended).toContain(run);
+    }
+    expect(runs.active()).toBe(0);
+  });
+
   test('does not undo what is done', async () => {
     const { runs } = await runsIn(
       await temporaryDirectory(),
