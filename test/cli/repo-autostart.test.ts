@@ -1,14 +1,15 @@
 // rdc repo autostart, on a model machine.
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import { FakeMachine } from '../helpers/fake-agent.ts';
-import { runCli, temporaryDirectory } from '../helpers/run-cli.ts';
+import { type CliWorld, runCli, temporaryDirectory } from '../helpers/run-cli.ts';
 
 let configDir: string;
 let machine: FakeMachine;
 
-const rdc = (line: string) => runCli(line.split(' '), { configDir, machines: { 'server-1': machine } });
+const rdc = (line: string, more: Partial<CliWorld> = {}) =>
+  runCli(line.split(' '), { configDir, machines: { 'server-1': machine }, ...more });
 const marked = () => machine.repos.filter(({ autostart }) => autostart).map(({ name }) => name);
 
 beforeEach(async () => {
@@ -44,6 +45,19 @@ test('enable-all: all whose credential is here, the others by name and exit code
     { name: 'my-app', result: 'already' },
     { name: 'shop', result: 'already' },
   ]);
+});
+
+test('the credential is asked for where this workstation does not hold it, and not kept', async () => {
+  machine.add('theirs', 'a secret of theirs');
+  const enable = 'repo autostart enable theirs -m server-1';
+  expect(await rdc(enable)).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('is not known here') });
+  const asked = await rdc(enable, {
+    terminal: { stdin: true, stdout: true, stderr: true },
+    answers: ['a secret of theirs'],
+  });
+  expect(asked.exitCode, asked.stderr).toBe(0);
+  expect(marked()).toEqual(['theirs']);
+  expect(readFileSync(join(configDir, 'credentials.json'), 'utf8')).not.toContain('a secret of theirs');
 });
 
 test('list shows what is on and how the last boot went', async () => {
