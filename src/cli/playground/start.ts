@@ -152,10 +152,19 @@ async function waitForLogin(vm: VmInstance, record: VmRecord, options: StartOpti
     if (!(await isRunning(record))) throw notReady('ended while booting', vm, log);
     if (Date.now() > deadline) throw notReady('does not answer', vm, log);
     if (await hasSshBanner(vm.sshHost, vm.sshPort, 2000)) {
-      const { exitCode } = await sshRun(vm, vm.users.deploy, 'true', { signal, timeoutMs: 30_000 });
-      if (exitCode === 0) return;
+      if (await canLogIn(vm, signal)) return;
     }
     await sleep(100, undefined, { signal });
+  }
+}
+
+/** A login that hangs on a machine that is busy starting is no answer yet. */
+async function canLogIn(vm: VmInstance, signal: AbortSignal | undefined): Promise<boolean> {
+  try {
+    return (await sshRun(vm, vm.users.deploy, 'true', { signal, timeoutMs: 30_000 })).exitCode === 0;
+  } catch (error) {
+    if (error instanceof RdcError && error.code === 'TIMED_OUT') return false;
+    throw error;
   }
 }
 
