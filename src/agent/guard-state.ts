@@ -6,6 +6,7 @@ import { GUARD_MARK } from '../lifecycle/guard.ts';
 import type { Step } from '../lifecycle/step.ts';
 import { run } from '../lifecycle/step.ts';
 import type { System } from '../lifecycle/system.ts';
+import { hasWayOut6, isForwarding6 } from './host-ipv6.ts';
 
 export interface GuardState {
   /** Namespaces of repositories that are there. Without any the guard is not needed. */
@@ -56,8 +57,11 @@ async function tableFaults(system: System, rules: string): Promise<string[]> {
   const chains = [...wanted.keys()].filter(
     (chain) => nftables.filter(({ rule }) => rule?.chain === chain).length !== wanted.get(chain),
   );
-  const elements = JSON.stringify(nftables.find(({ set }) => set?.name === 'sources')?.set?.elem ?? []);
-  const missing = (await routedSources(system)).filter(
+  const elements = JSON.stringify(
+    nftables.flatMap(({ set }) => (set?.name.startsWith('sources') ? (set.elem ?? []) : [])),
+  );
+  const routed = [...(await routedSources(system)), ...(await routedSources6(system))];
+  const missing = routed.filter(
     ({ link, address }) => !elements.includes(`"${link}"`) || !elements.includes(`"${address}"`),
   );
   return [
@@ -81,17 +85,35 @@ async function routedSources(system: System): Promise<{ link: string; address: s
   );
 }
 
+/** The same for IPv6: "fdb4:3dec:c6e::1 dev rdh2816". The guard of a machine without IPv6 has none. */
+async function routedSources6(system: System): Promise<{ link: string; address: string }[]> {
+  const { stdout, exitCode } = await system.run({ ...command('ip', '-6', 'route', 'show'), allow: [1, 2] });
+  if (exitCode !== 0) return [];
+  return [...stdout.matchAll(/^([\da-f:]+) dev (rdh\d+)/gm)].map(([, address = '', link = '']) => ({ link, address }));
+}
+
 async function forwardingFaults(system: System): Promise<string[]> {
   const text = await system.readFile('/proc/sys/net/ipv4/ip_forward');
-  return text?.trim() === '1' ? [] : ['IP forwarding is off'];
+  const isOff6 = (await hasWayOut6(system)) && !(await isForwarding6(system));
+  return [...(text?.trim() === '1' ? [] : ['IP forwarding is off']), ...(isOff6 ? ['IPv6 forwarding is off'] : [])];
 }
 
 /** Only where the host's docker has the chain for it. */
 async function dockerFaults(system: System): Promise<string[]> {
-  const list = { ...command('iptables', '-w', '10', '-S', 'DOCKER-USER'), allow: [1, 2, 3, 4] };
-  const { stdout, exitCode } = await system.run(list);
-  if (exitCode !== 0) return [];
-  const mark = `--mark 0x${GUARD_MARK.toString(16)}`;
-  const isOurs = (line: string) => line.includes(mark) && line.endsWith('-j ACCEPT');
-  return stdout.split('\n').some(isOurs) ? [] : ['the rule in DOCKER-USER is gone'];
+  const faults: string[] = [];
+  for (const [program, chain] of DOCKER_CHAINS) {
+    const list = { ...command(program, '-w', '10', '-S', 'DOCKER-USER'), allow: [1, 2, 3, 4] };
+    const { stdout, exitCode } = await system.run(list);
+    if (exitCode === 0 && !stdout.split('\n').some(isOurs)) faults.push(`the rule in ${chain} is gone`);
+  }
+  return faults;
+}
+
+const DOCKER_CHAINS = [
+  ['iptables', 'DOCKER-USER'],
+  ['ip6tables', 'DOCKER-USER of IPv6'],
+] as const;
+
+function isOurs(line: string): boolean {
+  return line.includes(`--mark 0x${GUARD_MARK.toString(16)}`) && line.endsWith('-j ACCEPT');
 }

@@ -2,6 +2,7 @@
 // at; no chain is restarted.
 
 import dockerInit from '../../systemd/docker-init.sh';
+import forwarding6 from '../../systemd/forwarding6.sh';
 import functionInit from '../../systemd/function-init.sh';
 import rootSlice from '../../systemd/rediacc.slice';
 import repoSliceDropIn from '../../systemd/rediacc-.slice.conf';
@@ -50,6 +51,7 @@ const FILES: readonly { path: string; text: string; mode: number }[] = [
     'renet-project.sh': projectShim,
     'renet-wait.sh': waitShim,
   }).map(([name, text]) => ({ path: `${LIB_DIR}/shim/${name}`, text, mode: 0o644 })),
+  { path: `${LIB_DIR}/forwarding6`, text: forwarding6, mode: 0o755 },
   { path: `${LIB_DIR}/docker-init`, text: dockerInit, mode: 0o755 },
   { path: `${LIB_DIR}/function-init`, text: functionInit, mode: 0o755 },
   { path: `${LIB_DIR}/shim/renet`, text: shim, mode: 0o755 },

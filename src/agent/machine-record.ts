@@ -19,6 +19,8 @@ const machineRecordSchema = z.looseObject({
     .optional(),
   /** IP forwarding was off before setup: what is not ours is then not forwarded. */
   forwardingWasOff: z.boolean().optional(),
+  /** The same of IPv6. */
+  forwarding6WasOff: z.boolean().optional(),
   /** Set by an administrator: repositories may reach the cloud's metadata address. */
   metadataAllowed: z.boolean().optional(),
   /** ISO 8601. */

@@ -13,6 +13,7 @@ import { declaredFiles } from '../lifecycle/units.ts';
 import type { RepoRef } from '../protocol/ids.ts';
 import type { QueryContext, RunContext } from './handlers.ts';
 import { observeDockerData } from './host-docker.ts';
+import { observeIpv6 } from './host-ipv6.ts';
 import { RUNTIME_UNIT_DIR, repoTarget } from './layout.ts';
 import { type MachineRecord, requireMachine } from './machine-record.ts';
 import type { RepoRecord, RepoStore } from './repo-store.ts';
@@ -47,7 +48,12 @@ export async function workbenchOf(
     resolvConf: await observeResolvConf(system),
     dockerData: await observeDockerData(system, machine.datastore),
   };
-  const settings = { registryMirrors: machine.registryMirrors, host, limits: record.limits ?? {} };
+  const settings = {
+    registryMirrors: machine.registryMirrors,
+    host,
+    ipv6: await observeIpv6(system),
+    limits: record.limits ?? {},
+  };
   const files = declaredFiles(target, settings, RUNTIME_UNIT_DIR);
   return { machine, store, record, target, settings, files, observe: () => observeRepo(system, target, files) };
 }

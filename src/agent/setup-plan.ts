@@ -135,6 +135,7 @@ function recordOf({ datastore, pool, registryMirrors, guard, before }: SetupRequ
     registryMirrors,
     ...(pool === undefined ? {} : { pool }),
     forwardingWasOff: guard.forwardingWasOff,
+    forwarding6WasOff: guard.forwarding6WasOff,
     setUpAt: before?.setUpAt ?? now,
   };
 }

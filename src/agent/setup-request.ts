@@ -58,7 +58,8 @@ export async function resolveSetup(
     registryMirrors,
     guard: {
       mirrors: await resolveMirrors(system, registryMirrors),
-      forwardingWasOff: await forwardingWasOff(system, before),
+      forwardingWasOff: await forwardingWasOff(system, before?.forwardingWasOff, IPV4_FORWARDING),
+      forwarding6WasOff: await forwardingWasOff(system, before?.forwarding6WasOff, IPV6_FORWARDING),
       metadataAllowed: before?.metadataAllowed ?? false,
     },
     sudo: await resolveSudo(system, input.sudoUser),
@@ -109,19 +110,31 @@ async function resolveSudo(system: System, user: string | undefined): Promise<Se
  * Told once, before docker or we switch it on. An administrator who switches forwarding on in a file of sysctl.d(5)
  * wants the machine to forward, and the guard then leaves other forwards alone.
  */
-async function forwardingWasOff(system: System, before: MachineRecord | undefined): Promise<boolean> {
-  if (before?.forwardingWasOff === false || (await isForwardingWanted(system))) return false;
-  return before?.forwardingWasOff ?? (await system.readFile('/proc/sys/net/ipv4/ip_forward'))?.trim() === '0';
+async function forwardingWasOff(system: System, before: boolean | undefined, setting: Setting): Promise<boolean> {
+  if (before === false || (await isForwardingWanted(system, setting))) return false;
+  return before ?? (await system.readFile(setting.file))?.trim() !== '1';
 }
 
-async function isForwardingWanted(system: System): Promise<boolean> {
+interface Setting {
+  file: string;
+  /** A line of sysctl.d(5) that switches it on. */
+  wanted: RegExp;
+}
+const IPV4_FORWARDING: Setting = {
+  file: '/proc/sys/net/ipv4/ip_forward',
+  wanted: /^\s*-?net[./]ipv4[./](?:ip_forward|conf[./]all[./]forwarding)\s*=\s*1\s*$/m,
+};
+const IPV6_FORWARDING: Setting = {
+  file: '/proc/sys/net/ipv6/conf/all/forwarding',
+  wanted: /^\s*-?net[./]ipv6[./]conf[./]all[./]forwarding\s*=\s*1\s*$/m,
+};
+
+async function isForwardingWanted(system: System, { wanted }: Setting): Promise<boolean> {
   const files = ['/etc/sysctl.conf', '/etc/ufw/sysctl.conf'];
   for (const directory of ['/etc/sysctl.d', '/run/sysctl.d', '/usr/local/lib/sysctl.d', '/usr/lib/sysctl.d']) {
     const names = (await system.list(directory)) ?? [];
     files.push(...names.filter((name) => name.endsWith('.conf')).map((name) => `${directory}/${name}`));
   }
   const texts = await Promise.all(files.map((file) => system.readFile(file)));
-  return texts.some((text) =>
-    /^\s*-?net[./]ipv4[./](?:ip_forward|conf[./]all[./]forwarding)\s*=\s*1\s*$/m.test(text ?? ''),
-  );
+  return texts.some((text) => wanted.test(text ?? ''));
 }

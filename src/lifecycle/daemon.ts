@@ -1,7 +1,9 @@
 // The repository's own dockerd: its configuration file and the drop-in of rediacc-docker@{guid}. Nothing of the
 // host's docker is read: own config file, own containerd, own sockets, data inside the encrypted volume.
+import { CONTAINER_NETWORKS6 } from '../network/address.ts';
 import { command } from './command.ts';
 import type { Limits } from './limits.ts';
+import type { HostIpv6 } from './namespace.ts';
 import { daemonView, type HostView, viewOfHost } from './sandbox.ts';
 import type { RepoTarget } from './target.ts';
 import type { UnitSections } from './unit-text.ts';
@@ -21,11 +23,12 @@ export interface DaemonSettings {
   /** They serve Docker Hub names only. */
   registryMirrors: readonly string[];
   host: HostView;
+  ipv6: HostIpv6;
   limits: Limits;
 }
 
 /** dockerd's daemon.json (docs.docker.com/reference/cli/dockerd): what it rejects on the command line as well stays out. */
-export function daemonConfig(target: RepoTarget, { registryMirrors }: DaemonSettings): string {
+export function daemonConfig(target: RepoTarget, { registryMirrors, ipv6 }: DaemonSettings): string {
   const { net, paths } = target;
   const config = {
     hosts: [`unix://${net.daemonSocket}`],
@@ -38,7 +41,12 @@ export function daemonConfig(target: RepoTarget, { registryMirrors }: DaemonSett
     'exec-opts': ['native.cgroupdriver=cgroupfs'],
     // Not the docker group: its members on the host would own every repository.
     group: 'root',
-    'default-address-pools': ADDRESS_POOLS.map((base) => ({ base, size: 20 })),
+    'default-address-pools': [
+      ...ADDRESS_POOLS.map((base) => ({ base, size: 20 })),
+      ...(ipv6 === 'absent' ? [] : [CONTAINER_NETWORKS6]),
+    ],
+    // For networks with enable_ipv6: their packets leave with the namespace's address. Before docker 27 that is still experimental.
+    ...(ipv6 === 'absent' ? {} : { experimental: true, ip6tables: true }),
     'userland-proxy': false,
     'live-restore': false,
     'log-driver': 'local',

@@ -31,7 +31,7 @@ export function declaredFiles(target: RepoTarget, settings: DaemonSettings, runt
   });
   return [
     dropIn(units.volume, volumeDropIn(target)),
-    dropIn(units.net, namespaceDropIn(target)),
+    dropIn(units.net, namespaceDropIn(target, settings.ipv6)),
     dropIn(units.docker, daemonDropIn(target, settings)),
     dropIn(units.repo, [['Unit', [['Description', `services of repository ${target.name}`]]]]),
     dropIn(net.slice, limitsDropIn(settings.limits)),

@@ -12,6 +12,13 @@ export const LAST_SLOT = 60;
 const LINK_BASE = 169 * 2 ** 24 + 254 * 2 ** 16 + 192 * 2 ** 8;
 export const LINK_COUNT = 8192;
 
+/** A global ID drawn at random (RFC 4193, section 3.2.2). Nobody outside the machine ever sees it. */
+const ULA_PREFIX = 'fdb4:3dec:c6e:';
+/** All addresses of links. */
+export const LINK_NETWORK6 = `${ULA_PREFIX}:/64`;
+/** 256 networks of containers, in each namespace the same ones. */
+export const CONTAINER_NETWORKS6 = { base: `${ULA_PREFIX}d00::/56`, size: 64 } as const;
+
 /** 2816 -> "127.0.11.0". */
 export function baseAddress(id: NetworkId): string {
   return dotted(LOOPBACK_BASE + id);
@@ -36,6 +43,24 @@ export function linkAddresses(index: number): { host: string; namespace: string 
     throw new RdcError('INTERNAL', `link index ${index} is outside 0..${LINK_COUNT - 1}`);
   }
   return { host: dotted(LINK_BASE + 2 * index), namespace: dotted(LINK_BASE + 2 * index + 1) };
+}
+
+/**
+ * What a link has for IPv6 (docs/decisions/0006-ipv6.md): one unique local address (RFC 4193), on the namespace's end only, and the hardware
+ * addresses of both ends, which each is told of the other: neither asks, so neither believes an answer.
+ */
+export function linkAddresses6(index: number): { namespace: string; hostMac: string; namespaceMac: string } {
+  linkAddresses(index);
+  const mac = (number: number) =>
+    // Locally administered (IEEE 802, second bit of the first octet).
+    [0x02, 0x72, 0x64, 0, Math.floor(number / 256), number % 256]
+      .map((octet) => octet.toString(16).padStart(2, '0'))
+      .join(':');
+  return {
+    namespace: `${ULA_PREFIX}:${(index + 1).toString(16)}`,
+    hostMac: mac(2 * index),
+    namespaceMac: mac(2 * index + 1),
+  };
 }
 
 function dotted(address: number): string {

@@ -167,24 +167,37 @@ describe('forwarding', () => {
     const host = new FakeHost();
     prepare(host);
     await attempt(host);
-    return host.nodes.get('/etc/rediacc/guard.nft')?.text.includes('oifname != @bridges drop');
+    const text = host.nodes.get('/etc/rediacc/guard.nft')?.text ?? '';
+    return ['ipv4', 'ipv6'].filter((family) =>
+      text.includes(`meta nfproto ${family} iifname != @bridges oifname != @bridges drop`),
+    );
   };
 
-  it.each<[string, (host: FakeHost) => void, boolean]>([
-    ['off', () => undefined, true],
-    ['on already, by docker or an administrator', (host) => host.file('/proc/sys/net/ipv4/ip_forward', '1\n'), false],
+  it.each<[string, (host: FakeHost) => void, string[]]>([
+    ['off', () => undefined, ['ipv4', 'ipv6']],
+    ['on already for IPv6', (host) => host.file('/proc/sys/net/ipv6/conf/all/forwarding', '1\n'), ['ipv4']],
+    [
+      'wanted for IPv6 by a file of sysctl.d',
+      (host) => host.file('/etc/sysctl.d/router.conf', 'net.ipv6.conf.all.forwarding=1\n'),
+      ['ipv4'],
+    ],
+    [
+      'on already, by docker or an administrator',
+      (host) => host.file('/proc/sys/net/ipv4/ip_forward', '1\n'),
+      ['ipv6'],
+    ],
     [
       'off before the first setup, on now by us',
       (host) => setUpBefore(host.file('/proc/sys/net/ipv4/ip_forward', '1\n'), { forwardingWasOff: true }) && undefined,
-      true,
+      ['ipv4', 'ipv6'],
     ],
     [
       'wanted by a file of sysctl.d',
       (host) => host.file('/etc/sysctl.d/router.conf', 'net.ipv4.ip_forward = 1\n'),
-      false,
+      ['ipv6'],
     ],
   ])('%s: other forwards are dropped by the guard or not', async (_what, prepare, expected) => {
-    expect(await wasOff(prepare)).toBe(expected);
+    expect(await wasOff(prepare)).toEqual(expected);
   });
 });
 

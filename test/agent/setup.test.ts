@@ -71,6 +71,7 @@ describe('a fresh server', () => {
       ...RECORD,
       registryMirrors: [],
       forwardingWasOff: true,
+      forwarding6WasOff: true,
       setUpAt: '2026-01-02T00:00:00.000Z',
     });
   });

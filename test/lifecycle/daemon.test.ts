@@ -1,17 +1,22 @@
 // What the configuration of a repository's dockerd says; how the daemon takes it is tried in test/machine.
 import { describe, expect, it } from 'vitest';
 import { daemonConfig } from '../../src/lifecycle/daemon.ts';
+import type { HostIpv6 } from '../../src/lifecycle/namespace.ts';
 import { shopTarget } from '../helpers/target.ts';
 
-const config = JSON.parse(
-  daemonConfig(shopTarget(), {
-    registryMirrors: [],
-    host: { resolvConf: undefined, dockerData: undefined },
-    limits: {},
-  }),
-) as {
-  'default-address-pools': { base: string; size: number }[];
-};
+const configOn = (ipv6: HostIpv6) =>
+  JSON.parse(
+    daemonConfig(shopTarget(), {
+      registryMirrors: [],
+      host: { resolvConf: undefined, dockerData: undefined },
+      ipv6,
+      limits: {},
+    }),
+  ) as {
+    ip6tables?: boolean;
+    'default-address-pools': { base: string; size: number }[];
+  };
+const config = configOn('absent');
 
 /** First and last address. */
 function range(subnet: string): [number, number] {
@@ -37,5 +42,17 @@ describe('networks that docker makes by itself', () => {
     for (const [index, { range: own }] of pools.entries()) {
       if (index > 0) expect(own[0]).toBe((pools[index - 1]?.range[1] ?? 0) + 1);
     }
+  });
+});
+
+describe('networks with enable_ipv6', () => {
+  it.each(['inside', 'outbound'] as const)('have a pool, and leave with the address of the namespace: %s', (ipv6) => {
+    const { ip6tables, 'default-address-pools': pools } = configOn(ipv6);
+    expect(pools.filter(({ base }) => base.includes(':'))).toEqual([{ base: 'fdb4:3dec:c6e:d00::/56', size: 64 }]);
+    expect(ip6tables).toBe(true);
+  });
+
+  it('control: a kernel without IPv6 is not asked for any', () => {
+    expect(JSON.stringify(config)).not.toMatch(/ip6tables|fdb4/);
   });
 });

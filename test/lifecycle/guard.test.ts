@@ -19,25 +19,28 @@ describe('the text', () => {
     const settings = {
       mirrors: [{ address: '10.0.2.15', port: 5000 }],
       forwardingWasOff: true,
+      forwarding6WasOff: true,
       metadataAllowed: false,
     };
     await expect(guardText(settings)).toMatchFileSnapshot('../fixtures/guard/guard.nft');
   });
 
   it('without mirrors has no exception to the host', () => {
-    const text = guardText({ mirrors: [], forwardingWasOff: true, metadataAllowed: false });
+    const text = guardText({ mirrors: [], forwardingWasOff: true, forwarding6WasOff: true, metadataAllowed: false });
     expect(text).toMatch(/chain to_host \{\n\t\tct state established,related accept\n\t\tdrop\n\t\}/);
     expect(text).not.toContain('ct original');
   });
 
   it('leaves other forwards alone where forwarding was on', () => {
-    expect(guardText({ mirrors: [], forwardingWasOff: false, metadataAllowed: false })).not.toContain(
-      'iifname != @bridges',
-    );
+    expect(
+      guardText({ mirrors: [], forwardingWasOff: false, forwarding6WasOff: false, metadataAllowed: false }),
+    ).not.toContain('iifname != @bridges');
   });
 
   it('lets the metadata address through only when told so', () => {
-    expect(guardText({ mirrors: [], forwardingWasOff: true, metadataAllowed: true })).not.toContain('169.254.169.254');
+    expect(
+      guardText({ mirrors: [], forwardingWasOff: true, forwarding6WasOff: true, metadataAllowed: true }),
+    ).not.toContain('169.254.169.254');
   });
 });
 
@@ -78,7 +81,12 @@ describe.skipIf(obstacle !== undefined)(`the rules as attacks${obstacle === unde
     );
   }
 
-  const guard = guardText({ mirrors: MIRRORS, forwardingWasOff: true, metadataAllowed: false });
+  const guard = guardText({
+    mirrors: MIRRORS,
+    forwardingWasOff: true,
+    forwarding6WasOff: true,
+    metadataAllowed: false,
+  });
   /** Outbound traffic works, nothing is guarded. */
   const control = `table inet control {
   chain postrouting {
@@ -97,6 +105,9 @@ describe.skipIf(obstacle !== undefined)(`the rules as attacks${obstacle === unde
     'mirror-in-host-container',
     'metadata-dns',
     'container-outbound',
+    'own-service6',
+    'outbound6',
+    'container-outbound6',
   ];
   const attacks = [
     'host-link-address',
@@ -112,6 +123,19 @@ describe.skipIf(obstacle !== undefined)(`the rules as attacks${obstacle === unde
     'outside-to-repository',
     'container-to-repository',
     'outside-through-host',
+    'host-lan-address6',
+    'host-container6',
+    'host-published-port6',
+    'host-to-namespace6',
+    'metadata6',
+    'other-link-address6',
+    'outside-to-repository6',
+    'container-to-repository6',
+    'outside-through-host6',
+    'spoofed-source6',
+    'all-on-the-link',
+    'router-advertisement',
+    'neighbour-of-the-host',
   ];
   const all = (names: string[], end: string) => names.map((name) => [name, end] as const);
 
@@ -127,6 +151,10 @@ describe.skipIf(obstacle !== undefined)(`the rules as attacks${obstacle === unde
   it("control: where the host's firewall drops forwards, outbound needs the one rule for the mark", {
     timeout: 60_000,
   }, async () => {
-    expect(await tryAll(guard, 'unmarked')).toMatchObject({ outbound: 'blocked', 'host-to-service': 'reached' });
+    expect(await tryAll(guard, 'unmarked')).toMatchObject({
+      outbound: 'blocked',
+      outbound6: 'blocked',
+      'host-to-service': 'reached',
+    });
   });
 });

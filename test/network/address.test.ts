@@ -5,6 +5,7 @@ import {
   LAST_SLOT,
   LINK_COUNT,
   linkAddresses,
+  linkAddresses6,
   serviceAddress,
   subnet,
 } from '../../src/network/address.ts';
@@ -48,5 +49,19 @@ describe('link addresses', () => {
     expect(linkAddresses(0)).toEqual({ host: '169.254.192.0', namespace: '169.254.192.1' });
     expect(linkAddresses(LINK_COUNT - 1)).toEqual({ host: '169.254.255.254', namespace: '169.254.255.255' });
     expect(() => linkAddresses(LINK_COUNT)).toThrow(/outside/);
+  });
+
+  it('have one for IPv6 on the inner end, and hardware addresses of their own, each used once', () => {
+    expect(linkAddresses6(0)).toEqual({
+      namespace: 'fdb4:3dec:c6e::1',
+      hostMac: '02:72:64:00:00:00',
+      namespaceMac: '02:72:64:00:00:01',
+    });
+    expect(linkAddresses6(LINK_COUNT - 1)).toEqual({
+      namespace: 'fdb4:3dec:c6e::2000',
+      hostMac: '02:72:64:00:3f:fe',
+      namespaceMac: '02:72:64:00:3f:ff',
+    });
+    expect(() => linkAddresses6(LINK_COUNT)).toThrow(/outside/);
   });
 });
