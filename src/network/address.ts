@@ -16,8 +16,11 @@ export const LINK_COUNT = 8192;
 const ULA_PREFIX = 'fdb4:3dec:c6e:';
 /** All addresses of links. */
 export const LINK_NETWORK6 = `${ULA_PREFIX}:/64`;
-/** 256 networks of containers, in each namespace the same ones. */
-export const CONTAINER_NETWORKS6 = { base: `${ULA_PREFIX}d00::/56`, size: 64 } as const;
+/**
+ * 256 networks of containers, in each namespace the same ones. Before docker 27 one of 64 bits would be given once only (its shift overflows),
+ * and 48 bits are those that it fills with the hardware address.
+ */
+export const CONTAINER_NETWORKS6 = { base: `${ULA_PREFIX}d00::/72`, size: 80 } as const;
 
 /** 2816 -> "127.0.11.0". */
 export function baseAddress(id: NetworkId): string {

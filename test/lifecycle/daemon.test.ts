@@ -48,7 +48,7 @@ describe('networks that docker makes by itself', () => {
 describe('networks with enable_ipv6', () => {
   it.each(['inside', 'outbound'] as const)('have a pool, and leave with the address of the namespace: %s', (ipv6) => {
     const { ip6tables, 'default-address-pools': pools } = configOn(ipv6);
-    expect(pools.filter(({ base }) => base.includes(':'))).toEqual([{ base: 'fdb4:3dec:c6e:d00::/56', size: 64 }]);
+    expect(pools.filter(({ base }) => base.includes(':'))).toEqual([{ base: 'fdb4:3dec:c6e:d00::/72', size: 80 }]);
     expect(ip6tables).toBe(true);
   });
 

@@ -44,6 +44,17 @@ function verdicts(text: string): Record<string, string> {
 const reached = (text: string) =>
   Object.entries(verdicts(text)).flatMap(([name, verdict]) => (verdict === 'REACHED' ? [name] : []));
 
+/** A network behind the machine: what is outside, over IPv4 and IPv6, and where a cloud has its metadata. */
+const makeOutside = () =>
+  vm.root(`ip netns add outside && ip link add out0 type veth peer name eth0 netns outside &&
+    ip address add 169.254.169.253/30 dev out0 && ip address add 198.51.100.1/24 dev out0 && ip link set out0 up &&
+    ip address add 2001:db8:1::1/64 dev out0 nodad && ip -n outside link set lo up && ip -n outside link set eth0 up &&
+    ip -n outside address add 169.254.169.254/30 dev eth0 && ip -n outside address add 198.51.100.2/24 dev eth0 &&
+    ip -n outside address add 2001:db8:1::2/64 dev eth0 nodad && ip -n outside address add fd00:ec2::254/128 dev eth0 nodad &&
+    ip -n outside route add default via 198.51.100.1 && ip -n outside route add default via 2001:db8:1::1 &&
+    ip route add default via 2001:db8:1::2 &&
+    systemd-run --quiet --unit=outside ip netns exec outside busybox httpd -f -p '[::]:80' -h /usr/share`);
+
 /** Worst case for the guard: routes to what is behind the victim's namespace, and a docker that lets everything in. */
 async function makeTargets(): Promise<Record<string, string>> {
   const address = victim.services.find(({ name }) => name === 'site')?.ip ?? '';
@@ -51,11 +62,14 @@ async function makeTargets(): Promise<Record<string, string>> {
   const hostLink = await vm.root(`ip -4 -o address show rdh${attacker.networkId} | grep -oP 'inet \\K[0-9.]+'`);
   await vm.root(`ip route add 172.31.77.0/24 via ${link} dev rdh${victim.networkId} onlink`);
   await inside(victim, 'iptables -I FORWARD -j ACCEPT');
-  await vm.root(`ip netns add outside && ip link add out0 type veth peer name eth0 netns outside &&
-    ip address add 169.254.169.253/30 dev out0 && ip address add 198.51.100.1/24 dev out0 && ip link set out0 up &&
-    ip -n outside address add 169.254.169.254/30 dev eth0 && ip -n outside address add 198.51.100.2/24 dev eth0 &&
-    ip -n outside link set eth0 up && ip -n outside route add default via 198.51.100.1`);
-  await vm.root('systemd-run --quiet --unit=outside ip netns exec outside busybox httpd -f -p 80 -h /usr/share');
+  await vm.root(
+    `systemd-run --quiet --unit=site6 ip netns exec rd${victim.networkId} busybox httpd -f -p '[::]:8003' -h /usr/share`,
+  );
+  // The host's end of the link with an address, and with an ear for routers; an address of the attacker's own there.
+  await vm.root(
+    `ip address add fe80::1/64 dev rdh${attacker.networkId} nodad && sysctl -qw net.ipv6.conf.rdh${attacker.networkId}.accept_ra=2`,
+  );
+  await inside(attacker, 'ip address add fe80::2/64 dev rd0 nodad');
   await vm.root('systemctl start docker');
   const listener = `socket(my $s, PF_UNIX, SOCK_STREAM, 0); bind($s, pack_sockaddr_un("\\0rdc-isolation")); listen($s, 9); sleep`;
   await vm.root(['systemd-run', '--quiet', '--unit=abstract', 'perl', '-MSocket', '-e', listener]);
@@ -64,18 +78,12 @@ async function makeTargets(): Promise<Record<string, string>> {
   const { datastore } = JSON.parse(await vm.root('cat /etc/rediacc/machine.json')) as { datastore: string };
   const keyFile = `${datastore}/.credentials/keys/${victim.guid}.key`;
   await vm.root(`mkdir -p ${datastore}/.credentials/keys && echo key > ${keyFile}`);
-  const onHost = `net.ipv6.conf.rdh${attacker.networkId}.disable_ipv6`;
-  await vm.root(`sysctl -qw ${onHost}=0`);
-  const hostLink6 = await vm.root(
-    `for i in 1 2 3 4 5 6 7 8 9 10; do ip -6 -o address show rdh${attacker.networkId} | grep -oP 'inet6 \\Kfe80[0-9a-f:]+' && break; sleep 0.5; done`,
-  );
-  await vm.root(`sysctl -qw ${onHost}=1`);
-  await inside(attacker, 'sysctl -qw net.ipv6.conf.rd0.disable_ipv6=0');
   return {
     ADDRESS: address,
     LINK: link,
     HOST_LINK: hostLink,
-    HOST_LINK6: hostLink6,
+    HOST_ADDRESS6: '2001:db8:1::1',
+    ADDRESS6: await inside(victim, "ip -6 -o address show rd0 | grep -oP 'inet6 \\Kfd[0-9a-f:]+'"),
     HOST_ADDRESS: await vm.root("ip -4 -o route get 192.0.2.1 | grep -oP 'src \\K[0-9.]+'"),
     MOUNT: victim.mountPoint,
     IMAGE: victim.image,
@@ -93,6 +101,7 @@ async function makeTargets(): Promise<Record<string, string>> {
 
 beforeAll(async () => {
   ({ vm, desk } = await startSetUp());
+  await makeOutside();
   const files = join(desk.home, 'attacker');
   await cp(join(FIXTURES, 'attacker'), files, { recursive: true });
   const attacks = ['attack-files.sh', 'attack-network.sh'];
@@ -163,11 +172,19 @@ describe('files, devices, sockets and processes', () => {
 });
 
 describe('the network', () => {
-  /** Starts to listen for a packet with a source that is nobody's. */
+  /** Starts to listen for packets with sources that are nobody's, and for what is sent to all on the link. */
   const listen = () =>
-    vm.root(`systemctl stop spoofed 2>/dev/null; rm -f /tmp/spoofed; systemd-run --quiet --unit=spoofed --collect \
-      --property=StandardOutput=file:/tmp/spoofed ip netns exec outside nc -u -l 9999; for i in 1 2 3 4 5 6 7 8 9 10; do
-      ip netns exec outside ss -lun | grep -q :9999 && exit 0; sleep 0.3; done; exit 1`);
+    vm.root(`ear() { systemctl stop $1 2>/dev/null; rm -f /tmp/$1; systemd-run --quiet --unit=$1 --collect --property=StandardOutput=file:/tmp/$1 "\${@:2}"; }
+      ear spoofed ip netns exec outside nc -4 -u -l 9999; ear spoofed6 ip netns exec outside nc -6 -u -l 9999; ear to-all nc -6 -u -l 547
+      for i in 1 2 3 4 5 6 7 8 9 10; do
+      test $(ip netns exec outside ss -lun | grep -c :9999) = 2 && ss -lun | grep -q :547 && exit 0; sleep 0.3; done; exit 1`);
+  /** What has come in by these, who routes for the host by the attacker's word, and what its table of neighbours has from the attacker. */
+  const arrived = async () => {
+    const link = `rdh${attacker.networkId}`;
+    const text = await vm.root(`cat /tmp/spoofed /tmp/spoofed6 /tmp/to-all
+      ip -6 route show default dev ${link} | grep -o 'via fe80::2' | sort -u; ip -6 neigh show dev ${link} | grep -o '^fe80::2'; true`);
+    return text.split('\n').filter((line) => line !== '');
+  };
   const all = async () => ({
     bridge: await fromContainer('bridge', 'attack-network.sh bridge'),
     host: await fromContainer('host', 'attack-network.sh host'),
@@ -182,7 +199,15 @@ describe('the network', () => {
       expect(Object.keys(verdicts(text)).length, origin).toBeGreaterThan(4);
       expect(reached(text), origin).toEqual([]);
     }
-    expect(await vm.root('cat /tmp/spoofed')).toBe('');
+    expect(await arrived()).toEqual([]);
+  });
+
+  test('the network outside is reached, over IPv6 as well: from a function, in the namespace and on a bridge', async () => {
+    const reach = "'exec 3<>/dev/tcp/2001:db8:1::2/80 4<>/dev/tcp/198.51.100.2/80 && echo out'";
+    const from = (service: string) =>
+      vm.root(`docker -H unix://${attacker.dockerSocket} exec attacker-${service}-1 chroot /x bash -c ${reach}`);
+    const said = [await from('bridge'), await from('host'), await inside(attacker, `bash -c ${reach}`)];
+    expect(said).toEqual(['out', 'out', 'out']);
   });
 
   test('an address of another repository, taken as one’s own, is answered by its owner all the same', async () => {
@@ -205,19 +230,15 @@ describe('the network', () => {
   });
 
   test('control: without the guard every try works', async () => {
-    await vm.root(`nft delete table inet rediacc && sysctl -qw net.ipv6.conf.rdh${attacker.networkId}.disable_ipv6=0`);
+    await vm.root('nft delete table inet rediacc');
     await listen();
-    // Until its address is seen to be nobody else's, a link does not answer on it (RFC 4862, section 5.4).
-    await vm.root(
-      `for i in $(seq 100); do ip -6 -o address show rdh${attacker.networkId} | grep -v tentative | grep -q fe80 && exit 0; sleep 0.1; done; exit 1`,
-    );
     for (const [origin, text] of Object.entries(await all())) {
       expect(
         Object.entries(verdicts(text)).filter(([, verdict]) => verdict !== 'REACHED'),
         origin,
       ).toEqual([]);
     }
-    expect(await vm.root('cat /tmp/spoofed')).toBe('spoofed');
-    await vm.root(`sysctl -qw net.ipv6.conf.rdh${attacker.networkId}.disable_ipv6=1 && systemctl reload rediacc-guard`);
+    expect(await arrived()).toEqual(['spoofed', 'spoofed6', 'to-all', 'via fe80::2', 'fe80::2']);
+    await vm.root('systemctl reload rediacc-guard');
   });
 });
