@@ -7,10 +7,10 @@ import { RdcError } from '../protocol/errors.ts';
 import type { Check } from '../protocol/operations.ts';
 import type { OpenRepo } from './doctor-repositories.ts';
 import { observeGuard } from './guard-state.ts';
-import { GUARD_FILE, networkNames } from './layout.ts';
+import { GUARD_FILE, networkNames, unitNames } from './layout.ts';
 import type { MachineRecord } from './machine-record.ts';
 import { resolveMirrors } from './registry-mirrors.ts';
-import { nameServers } from './resolv-conf.ts';
+import { nameServers, nameServersOf } from './resolv-conf.ts';
 
 /** Seconds that an answer may take. */
 const PATIENCE = '10';
@@ -29,6 +29,7 @@ export async function examineNetwork(
   return [
     await checkGuard(system, repos),
     checkNameServers(servers, usable),
+    ...(await checkDaemonsNames(system, repos, servers)),
     ...(open === undefined
       ? []
       : [await checkOutbound(system, open, usable), ...(await checkMirrors(system, open, machine))]),
@@ -60,6 +61,29 @@ function checkNameServers(servers: readonly string[], usable: readonly string[])
     found: `repositories reach none of: ${servers.join(', ') || '(none)'}`,
     fix: 'name an IPv4 server that is not on loopback in /etc/resolv.conf, or use systemd-resolved',
   };
+}
+
+/** A daemon keeps the file that it started with where that lies below /run (systemd.exec(5), BindReadOnlyPaths=). */
+async function checkDaemonsNames(
+  system: System,
+  repos: readonly OpenRepo[],
+  servers: readonly string[],
+): Promise<Check[]> {
+  const stale: { name: string; asks: string }[] = [];
+  for (const { name, guid } of repos) {
+    const { stdout } = await system.run(
+      command('systemctl', 'show', '--property=MainPID', '--value', unitNames(guid).docker),
+    );
+    const pid = Number(stdout);
+    if (!Number.isInteger(pid) || pid === 0) continue;
+    const asks = (await nameServersOf(system, pid)).join(', ');
+    if (asks !== servers.join(', ')) stale.push({ name, asks: asks || 'none' });
+  }
+  const [first] = stale;
+  if (first === undefined) return [];
+  const found = stale.map(({ name, asks }) => `"${name}" was started with: ${asks}`).join('; ');
+  const fix = `rdc repo down ${first.name} --unmount, then rdc repo up ${first.name}`;
+  return [{ id: 'stale-names', title: 'name servers of daemons', status: 'failed', found, fix }];
 }
 
 async function checkOutbound(system: System, repo: OpenRepo, servers: readonly string[]): Promise<Check> {

@@ -3,7 +3,7 @@ import { command } from '../lifecycle/command.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { Check, RepoSummary } from '../protocol/operations.ts';
 
-export type OpenRepo = Pick<RepoSummary, 'name' | 'networkId' | 'state'>;
+export type OpenRepo = Pick<RepoSummary, 'name' | 'guid' | 'networkId' | 'state'>;
 
 export async function examineRepositories(system: System, repos: readonly OpenRepo[]): Promise<Check[]> {
   return [checkStates(repos), await checkFailedUnits(system), await checkLinks(system, repos)];

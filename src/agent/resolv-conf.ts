@@ -23,6 +23,12 @@ export async function nameServers(system: System): Promise<string[]> {
   return serversIn((await system.readFile(source)) ?? '');
 }
 
+/** The servers that whoever lives in the mount namespace of process `pid` asks. */
+export async function nameServersOf(system: System, pid: number): Promise<string[]> {
+  // Without links: an absolute one would lead out of the namespace (proc_pid_root(5)).
+  return serversIn((await system.readFile(`/proc/${pid}/root${await placeOf(system)}`)) ?? '');
+}
+
 async function placeOf(system: System): Promise<string> {
   if ((await system.stat(FILE))?.kind !== 'symlink') return FILE;
   const { stdout } = await system.run(command('readlink', '--canonicalize-missing', FILE));

@@ -1,13 +1,16 @@
 // What machine doctor says of a machine that is not in order; the network part is tried in test/machine/hosts.test.ts.
 import { describe, expect, it } from 'vitest';
 import { examineMachine } from '../../src/agent/doctor.ts';
+import { examineNetwork } from '../../src/agent/doctor-network.ts';
 import { examineRepositories, type OpenRepo } from '../../src/agent/doctor-repositories.ts';
+import type { MachineRecord } from '../../src/agent/machine-record.ts';
 import type { Check } from '../../src/protocol/operations.ts';
 import { FakeHost } from '../helpers/fake-host.ts';
 import { FakeSystem } from '../helpers/fake-system.ts';
 
 const byId = (checks: readonly Check[]) => Object.fromEntries(checks.map((check) => [check.id, check]));
-const SHOP = { name: 'shop', networkId: 2816, state: 'up' } as OpenRepo;
+const GUID = '0d6f1a52-7c1e-4b7e-9d0a-0a1b2c3d4e5f';
+const SHOP = { name: 'shop', guid: GUID, networkId: 2816, state: 'up' } as OpenRepo;
 
 function machine(failedUnits = '') {
   const system = new FakeSystem().directory('/sys/class/net/eth0');
@@ -41,6 +44,29 @@ describe('repositories', () => {
     const system = machine().directory('/sys/class/net/rdh2880').directory('/run/netns/rd2880');
     const { leftovers } = byId(await examineRepositories(system, [SHOP]));
     expect(leftovers).toMatchObject({ status: 'warning', found: 'rdh2880, rd2880', fix: 'ip link del rdh2880' });
+  });
+});
+
+describe('name servers of a daemon that runs', () => {
+  const staleOn = async (inside: string | undefined, pid = '4242') => {
+    const system = machine(`${pid}\n`).file('/etc/resolv.conf', 'nameserver 192.0.2.2\nnameserver 192.0.2.3\n');
+    if (inside !== undefined) system.file('/proc/4242/root/etc/resolv.conf', inside);
+    const set = { version: 1, datastore: '/mnt/rediacc', registryMirrors: [], setUpAt: '' } as const;
+    const checks = byId(await examineNetwork(system, set as unknown as MachineRecord, [SHOP]));
+    return checks['stale-names'];
+  };
+
+  it.each([
+    ['others', 'nameserver 192.0.2.1\n', '"shop" was started with: 192.0.2.1'],
+    ['a file that is gone', undefined, '"shop" was started with: none'],
+  ])('%s are told, with what to do', async (_what, inside, found) => {
+    const fix = 'rdc repo down shop --unmount, then rdc repo up shop';
+    expect(await staleOn(inside)).toMatchObject({ status: 'failed', found, fix });
+  });
+
+  it('control: the same, or no daemon, are not', async () => {
+    expect(await staleOn('search x\nnameserver 192.0.2.2\nnameserver 192.0.2.3\n')).toBeUndefined();
+    expect(await staleOn(undefined, '0')).toBeUndefined();
   });
 });
 

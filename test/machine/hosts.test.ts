@@ -218,6 +218,9 @@ describe('names by systemd-resolved, whose stub is on the loopback of the host',
   test('also where /etc/resolv.conf is a plain file that names the stub', async () => {
     await vm.root(`rm /etc/resolv.conf && echo 'nameserver 127.0.0.53' > /etc/resolv.conf`);
     expect(await up()).toMatchObject({ function: 'REACHED' });
+    // The daemon was not started anew.
+    const { 'stale-names': stale } = (await doctor()).faults;
+    expect(stale).toEqual(fault('"shop" was started with: 127.0.0.53', 'rdc repo down shop --unmount'));
   });
 
   test('another stub, which nobody outside the host can ask, is told', async () => {

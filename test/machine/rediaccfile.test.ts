@@ -326,6 +326,14 @@ describe('what stops a run', () => {
     expect(await called()).toEqual(['prep', 'prep /B']);
   });
 
+  test('a prep that never ends is ended at --timeout: the run stops, and no up is called', async () => {
+    await replaceBy({ Rediaccfile: `${NOTING}\nprep() { note prep; sleep 600; }\n`, 'B/Rediaccfile': NOTING });
+    const { exitCode, told } = await ran('repo up rules --timeout 3s');
+    expect(exitCode).toBe(1);
+    expect(told.error.message).toContain('prep() of "rules" (Rediaccfile) failed: it ran longer than 3s');
+    expect(await called()).toEqual(['prep']);
+  });
+
   test('--prep-only calls every prep and no up', async () => {
     await replaceBy({ Rediaccfile: NOTING, 'backend/Rediaccfile': NOTING });
     expect(await ran('repo up rules --prep-only')).toMatchObject({ exitCode: 0, told: { outcome: 'done' } });
