@@ -55,7 +55,7 @@ function reach({ name, value }: ServiceToCheck): Finding[] {
     tell('privileged', `service "${name}" is privileged: it can leave its repository, run only what you trust`);
   }
   if (valueAt(child(value, 'pid')) === 'host') {
-    tell('pid', `service "${name}" sees every process of the machine (pid: host)`);
+    tell('pid', `service "${name}" sees and can end every process of the repository (pid: host)`);
   }
   const devices = child(value, 'devices');
   if (devices?.kind === 'list' && devices.items.length > 0) {
@@ -110,7 +110,7 @@ function bindFinding(who: string, bind: Bind, mountPoint: string): Finding | und
   const { path } = bind;
   if (path === mountPoint || path.startsWith(`${mountPoint}/`)) return undefined;
   if (DOCKER_SOCKET.test(path)) {
-    const message = `${who} binds ${path}, the docker socket of the host, which is not there; the path of the repository's own is in DOCKER_HOST`;
+    const message = `${who} binds ${path}, which is the repository's own docker here, not the host's: it controls every container of the repository`;
     return finding(bind, 'docker-socket', message);
   }
   if (OWN_SOCKET.test(path)) {

@@ -56,6 +56,14 @@ describe('a service', () => {
     expect(await told({ 'a/compose.yml': web(line) }, ['a'])).toEqual([]);
   });
 
+  it.each([
+    ['pid: host', /every process of the repository/],
+    ['volumes: ["/var/run/docker.sock:/var/run/docker.sock"]', /the repository's own docker here, not the host's/],
+  ])('with %s is told what that means here (docs/decisions/0005)', async (line, words) => {
+    const { findings } = await check({ 'compose.yml': web(line) });
+    expect(findings.map(({ message }) => message)).toEqual([expect.stringMatching(words)]);
+  });
+
   it('names a harmless bind all the same', async () => {
     const { findings } = await check({ 'compose.yml': web('volumes: ["/etc/localtime:/etc/localtime:ro"]') });
     expect(findings).toMatchObject([{ rule: 'host-path', severity: 'note', line: 4 }]);
