@@ -13,13 +13,18 @@ judge_listening() {
   fi
   for address in ${addresses//,/ }; do
     for port in ${ports//,/ }; do
-      if [[ $port == */tcp ]] && accepts "$address" "${port%/tcp}"; then
+      if is_tcp "$port" && accepts "$address" "${port%/tcp}"; then
         verdict=ready
         return
       fi
     done
   done
   why='it runs, but has no health check and no TCP port that its image or its "expose:" names takes a connection'
+}
+
+# "80/tcp" from an image, "80" from an "expose:" (compose hands on what is written there).
+is_tcp() {
+  [[ $1 =~ ^[0-9]+(/tcp)?$ ]]
 }
 
 accepts() {
@@ -34,7 +39,7 @@ judge_in_namespace() {
     if [[ ${pair%%=*} == "$service" ]]; then own=$(hexadecimal "${pair#*=}"); fi
   done
   for port in ${ports//,/ }; do
-    if [[ $port == */tcp ]]; then exposed+=" $(printf '%04X' "${port%/tcp}")"; fi
+    if is_tcp "$port"; then exposed+=" $(printf '%04X' "${port%/tcp}")"; fi
   done
   for where in $sockets; do
     port=${where##*:}
