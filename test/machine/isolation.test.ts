@@ -44,7 +44,10 @@ function verdicts(text: string): Record<string, string> {
 const reached = (text: string) =>
   Object.entries(verdicts(text)).flatMap(([name, verdict]) => (verdict === 'REACHED' ? [name] : []));
 
-/** A network behind the machine: what is outside, over IPv4 and IPv6, and where a cloud has its metadata. */
+/**
+ * A network behind the machine: what is outside, over IPv4 and IPv6, and where a cloud has its metadata, by a route of its own: in the control
+ * the attacker's router advertisement takes the default route.
+ */
 const makeOutside = () =>
   vm.root(`ip netns add outside && ip link add out0 type veth peer name eth0 netns outside &&
     ip address add 169.254.169.253/30 dev out0 && ip address add 198.51.100.1/24 dev out0 && ip link set out0 up &&
@@ -52,7 +55,7 @@ const makeOutside = () =>
     ip -n outside address add 169.254.169.254/30 dev eth0 && ip -n outside address add 198.51.100.2/24 dev eth0 &&
     ip -n outside address add 2001:db8:1::2/64 dev eth0 nodad && ip -n outside address add fd00:ec2::254/128 dev eth0 nodad &&
     ip -n outside route add default via 198.51.100.1 && ip -n outside route add default via 2001:db8:1::1 &&
-    ip route add default via 2001:db8:1::2 &&
+    ip route add default via 2001:db8:1::2 && ip route add fd00:ec2::254 via 2001:db8:1::2 &&
     systemd-run --quiet --unit=outside ip netns exec outside busybox httpd -f -p '[::]:80' -h /usr/share`);
 
 /** Worst case for the guard: routes to what is behind the victim's namespace, and a docker that lets everything in. */
