@@ -50,11 +50,11 @@ function whyNot(): string | undefined {
       '--mount',
       'sh',
       '-ec',
-      'ip link add probe0 type veth peer name probe1 && perl -MSocket -e 1',
+      'ip link add probe0 type veth peer name probe1 && perl -MSocket -e 1 && test -w /proc/sys/net/ipv6/conf/all/forwarding',
     ]);
     return undefined;
   } catch (error) {
-    return `needs root, iproute2 and perl: ${String(error).split('\n')[0]}`;
+    return `needs root, iproute2, perl and IPv6: ${String(error).split('\n')[0]}`;
   }
 }
 const obstacle = whyNot();

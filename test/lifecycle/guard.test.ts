@@ -54,12 +54,13 @@ describe('the unit', () => {
 
 /** Network namespaces, veth and nf_tables need root, and a kernel that has them. */
 function whyNot(): string | undefined {
-  const probe = 'ip link add probe0 type veth peer name probe1 && nft add table inet probe && iptables -n -L FORWARD';
+  const probe = `ip link add probe0 type veth peer name probe1 && nft add table inet probe &&
+    for tables in iptables ip6tables; do $tables -n -L FORWARD; done && test -w /proc/sys/net/ipv6/conf/all/forwarding && perl -e 1`;
   try {
     execFileSync('unshare', ['--net', '--mount', 'sh', '-ec', probe], { stdio: 'pipe' });
     return undefined;
   } catch (error) {
-    return `needs root, iproute2, nftables and iptables: ${String(error).split('\n').slice(0, 2).join(' ')}`;
+    return `needs root, iproute2, nftables, iptables, perl and IPv6: ${String(error).split('\n').slice(0, 2).join(' ')}`;
   }
 }
 
