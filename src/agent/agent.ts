@@ -16,6 +16,7 @@ import { createRuns } from './run-registry.ts';
 import { runSubjects } from './run-subjects.ts';
 import type { Runs } from './runs.ts';
 import type { SessionDeps } from './session.ts';
+import { Supervisor } from './supervisor.ts';
 import { receiveUpgrade } from './upgrade.ts';
 
 export interface AgentHooks {
@@ -28,6 +29,7 @@ export interface AgentHooks {
 }
 
 export interface Agent extends SessionDeps {
+  supervisor: Supervisor;
   /** Resolves when no run and no file transfer goes on. */
   settle(): Promise<void>;
 }
@@ -36,6 +38,7 @@ export async function createAgent({ bundle, log, ...hooks }: AgentHooks): Promis
   const createSystem = (signal?: AbortSignal) => createLinuxSystem(signal === undefined ? {} : { signal });
   const handlers = createHandlers({
     busy: (guid) => runs.busy(guid),
+    supervision: { attention: (guid) => supervisor.attention(guid), report: () => supervisor.report() },
     runs: {
       start: (request) => runs.start(request),
       follow: (run, following) => runs.follow(run, following),
@@ -50,14 +53,20 @@ export async function createAgent({ bundle, log, ...hooks }: AgentHooks): Promis
     createSystem,
     subjectsOf: (operation, input) => runSubjects(createSystem(), operation, input),
     endUnits: (run) => endFunctions(createSystem(), run),
+    onEnded: (end) => supervisor.ended(end),
     log,
   });
+  const supervisor: Supervisor = new Supervisor({ runs, createSystem, lockDir: LOCK_DIR, log, now: Date.now });
+  await supervisor.load();
   const transfers = new Set<Promise<void>>();
   const settle = async () => {
+    // First, since it may have begun a run itself.
+    await supervisor.stop();
     await Promise.all([runs.settle(), ...transfers]);
   };
   return {
     runs,
+    supervisor,
     settle,
     queries: { ...handlers, 'run.list': async ({ limit }) => ({ runs: await runs.list(limit) }) },
     createSystem,
@@ -85,6 +94,7 @@ export async function createAgent({ bundle, log, ...hooks }: AgentHooks): Promis
       });
       await new Promise((resolve) => socket.end(`${JSON.stringify(reply)}\n`, () => resolve(undefined)));
       if (!reply.upgraded) return;
+      // Its successor starts with the next connection, or when this one has gone, and supervises then.
       await settle();
       hooks.stopAccepting();
       // What came in just before.

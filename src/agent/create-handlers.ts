@@ -1,5 +1,5 @@
 // All handlers of the agent, put together. Heavy ones load what they need when they are called.
-import type { Handlers } from './handlers.ts';
+import type { Handlers, QueryContext } from './handlers.ts';
 import { listAutostart, startAtBoot } from './machine-autostart.ts';
 import { machineHandlers } from './machine-handlers.ts';
 import { type ChildRuns, createAllHandlers } from './repo-all.ts';
@@ -8,7 +8,7 @@ import { createCreateHandler } from './repo-create.ts';
 import { rotateCredential, verifyCredential } from './repo-credential.ts';
 import { deleteRepo } from './repo-delete.ts';
 import { setLimits, showLimits } from './repo-limits.ts';
-import { type BusyLookup, hasKeyFile, listRepos, repoStatus } from './repo-queries.ts';
+import { type BusyLookup, hasKeyFile, listRepos, repoStatus, type SupervisionLookup } from './repo-queries.ts';
 import { restoreHeader } from './repo-restore-header.ts';
 import { downRepo, upRepo } from './repo-services.ts';
 import { pruneSlots, validateRepo } from './repo-validate.ts';
@@ -17,17 +17,23 @@ import { mountRepo, unmountRepo } from './repo-volume.ts';
 /** run.list and the like belong to the run registry, which adds them. */
 export type DomainHandlers = Omit<Handlers, 'run.list'>;
 
-export function createHandlers(deps: { busy: BusyLookup; runs: ChildRuns }): DomainHandlers {
+export interface HandlersDeps {
+  busy: BusyLookup;
+  supervision: SupervisionLookup;
+  runs: ChildRuns;
+}
+
+export function createHandlers(deps: HandlersDeps): DomainHandlers {
+  const list = (context: QueryContext) => listRepos(context, deps);
   return {
-    'machine.autostart': (_input, context) =>
-      startAtBoot({ runs: deps.runs, listRepos: (asked) => listRepos(asked, deps.busy) }, context),
+    'machine.autostart': (_input, context) => startAtBoot({ runs: deps.runs, listRepos: list }, context),
     'repo.autostart-enable': enableAutostart,
     'repo.autostart-disable': disableAutostart,
-    'repo.autostart-list': (_input, context) => listAutostart(context, (asked) => listRepos(asked, deps.busy)),
-    ...createAllHandlers({ runs: deps.runs, listRepos: (context) => listRepos(context, deps.busy), hasKeyFile }),
-    ...machineHandlers({ listRepos: (context) => listRepos(context, deps.busy) }),
-    'repo.list': async (_input, context) => ({ repositories: await listRepos(context, deps.busy) }),
-    'repo.status': (input, context) => repoStatus(input, context, deps.busy),
+    'repo.autostart-list': (_input, context) => listAutostart(context, list),
+    ...createAllHandlers({ runs: deps.runs, listRepos: list, hasKeyFile }),
+    ...machineHandlers({ listRepos: list, supervision: deps.supervision }),
+    'repo.list': async (_input, context) => ({ repositories: await list(context) }),
+    'repo.status': (input, context) => repoStatus(input, context, deps),
     'repo.create': createCreateHandler(),
     'repo.mount': mountRepo,
     'repo.unmount': unmountRepo,

@@ -28,6 +28,7 @@ export async function runDaemon(args: readonly string[]): Promise<undefined> {
   await agent.runs.recover();
   server.on('connection', (socket) => void serveSession(socket, agent));
   await listen(server, where);
+  await agent.supervisor.start().catch((error: unknown) => log(`supervisor: ${String(error)}`));
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
       server.close();

@@ -8,25 +8,33 @@ import { observeDisk } from './host-facts.ts';
 import { describeHost, type HostInfo } from './host-info.ts';
 import { type MachineRecord, readMachine } from './machine-record.ts';
 import { preflight } from './preflight.ts';
+import type { SupervisionLookup } from './repo-queries.ts';
+import { setSupervision } from './set-supervision.ts';
 import { setUpMachine } from './setup.ts';
 
 export interface MachineDeps {
   listRepos(context: QueryContext): Promise<RepoSummary[]>;
+  supervision: Pick<SupervisionLookup, 'report'>;
   /** Milliseconds since the epoch. */
   now?(): number;
   describeHost?(): Promise<HostInfo>;
 }
 
-type MachineHandlers = Pick<Handlers, 'machine.preflight' | 'machine.setup' | 'machine.status' | 'machine.doctor'>;
+type MachineHandlers = Pick<
+  Handlers,
+  'machine.preflight' | 'machine.setup' | 'machine.status' | 'machine.doctor' | 'machine.set-supervision'
+>;
 
 export function machineHandlers({
   listRepos,
+  supervision,
   now = Date.now,
   describeHost: describe = describeHost,
 }: MachineDeps): MachineHandlers {
   return {
     'machine.preflight': ({ datastore }, { system }) => preflight(system, datastore),
     'machine.setup': (input, context) => setUpMachine(input, context, { now }),
+    'machine.set-supervision': setSupervision,
     'machine.doctor': async (_input, context) => ({ checks: await examineMachine(context, { listRepos }) }),
     'machine.status': async (_input, context) => {
       const record = await readMachine(context.system);
@@ -37,10 +45,12 @@ export function machineHandlers({
           pid: process.pid,
           residentBytes: process.memoryUsage().rss,
           node: process.version,
+          startedAt: Math.round(now() - process.uptime() * 1000),
         },
         ...(record === undefined ? {} : { datastore: await describeDatastore(context.system, record) }),
         registryMirrors: record?.registryMirrors ?? [],
         repositories: await listRepos(context),
+        supervision: await supervision.report(),
       };
     },
   };

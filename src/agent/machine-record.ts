@@ -4,6 +4,7 @@ import { parseMountinfo } from '../lifecycle/mountinfo.ts';
 import type { System } from '../lifecycle/system.ts';
 import { RdcError } from '../protocol/errors.ts';
 import { absolutePathSchema } from '../protocol/ids.ts';
+import { supervisionSettingsSchema } from '../protocol/supervision.ts';
 import { MACHINE_FILE } from './layout.ts';
 
 export const poolFilesystemSchema = z.enum(['btrfs', 'xfs']);
@@ -23,6 +24,8 @@ const machineRecordSchema = z.looseObject({
   forwarding6WasOff: z.boolean().optional(),
   /** Set by an administrator: repositories may reach the cloud's metadata address. */
   metadataAllowed: z.boolean().optional(),
+  /** What a person has set with `rdc machine supervision`. */
+  supervision: supervisionSettingsSchema.optional(),
   /** ISO 8601. */
   setUpAt: z.string(),
 });

@@ -26,7 +26,7 @@ export async function planNetworkRepair(system: System): Promise<PlanStep[]> {
   return planSteps(dueSteps(facts), facts);
 }
 
-export async function repairNetwork({ system, report }: RunContext): Promise<void> {
+export async function repairNetwork({ system, report }: Pick<RunContext, 'system' | 'report'>): Promise<void> {
   const due = dueSteps(await observeNetwork(system));
   if (due.length > 0) await converge(due, { system, report, observe: () => observeNetwork(system) });
 }

@@ -6,6 +6,7 @@ import { isClosed } from '../lifecycle/volume.ts';
 import { serviceAddress, subnet } from '../network/address.ts';
 import type { Guid } from '../protocol/ids.ts';
 import type { InputOf, OutputOf, RepoStatus, RepoSummary, Service } from '../protocol/operations.ts';
+import type { Attention } from '../protocol/supervision.ts';
 import { listServices } from './containers.ts';
 import type { QueryContext } from './handlers.ts';
 import { repoPaths } from './layout.ts';
@@ -17,7 +18,18 @@ import { openWorkbench, type Workbench, workbenchOf } from './repo-workbench.ts'
 /** Who is changing a repository now; the run registry knows. */
 export type BusyLookup = (guid: string) => RepoSummary['busy'] | undefined;
 
-export async function listRepos({ system }: QueryContext, busy: BusyLookup): Promise<RepoSummary[]> {
+/** What the supervisor has done and given up. */
+export interface SupervisionLookup {
+  attention(guid: Guid): Attention | undefined;
+  report(): Promise<OutputOf<'machine.status'>['supervision']>;
+}
+
+export interface Lookups {
+  busy: BusyLookup;
+  supervision: Pick<SupervisionLookup, 'attention'>;
+}
+
+export async function listRepos({ system }: QueryContext, lookups: Lookups): Promise<RepoSummary[]> {
   if ((await readMachine(system)) === undefined) return [];
   const machine = await requireMachine(system);
   const store = createRepoStore(system, machine.datastore);
@@ -25,7 +37,7 @@ export async function listRepos({ system }: QueryContext, busy: BusyLookup): Pro
   return Promise.all(
     ready.map(async (record) => {
       const bench = await workbenchOf(system, machine, store, record);
-      return summarize(record, await bench.observe(), busy);
+      return summarize(record, await bench.observe(), lookups);
     }),
   );
 }
@@ -38,7 +50,7 @@ export async function hasKeyFile({ system }: QueryContext, guid: Guid): Promise<
 export async function repoStatus(
   input: InputOf<'repo.status'>,
   context: QueryContext,
-  busy: BusyLookup,
+  lookups: Lookups,
 ): Promise<OutputOf<'repo.status'>> {
   const bench = await openWorkbench(context, input.repo);
   const facts = await bench.observe();
@@ -46,7 +58,7 @@ export async function repoStatus(
   const { paths, net, units } = target;
   const loopDevice = facts.loops[0]?.device;
   return {
-    ...summarize(record, facts, busy),
+    ...summarize(record, facts, lookups),
     mountPoint: paths.mountPoint,
     image: paths.image,
     dockerSocket: net.dockerSocket,
@@ -79,8 +91,9 @@ async function services({ target }: Workbench, { system }: QueryContext, facts: 
   }));
 }
 
-function summarize(record: RepoRecord, facts: RepoFacts, busy: BusyLookup): RepoSummary {
+function summarize(record: RepoRecord, facts: RepoFacts, { busy, supervision }: Lookups): RepoSummary {
   const running = busy(record.guid);
+  const attention = supervision.attention(record.guid);
   return {
     name: record.name,
     guid: record.guid,
@@ -92,6 +105,7 @@ function summarize(record: RepoRecord, facts: RepoFacts, busy: BusyLookup): Repo
     autostart: record.autostart,
     ...(record.parent === undefined ? {} : { parent: record.parent }),
     ...(running === undefined ? {} : { busy: running }),
+    ...(attention === undefined ? {} : { attention }),
   };
 }
 

@@ -79,6 +79,7 @@ class RunRegistry implements Runs {
     if (!isOnDisk) this.#remember(run, live);
     this.#live.delete(run);
     live.end(result);
+    if (!options.dryRun) this.#deps.onEnded?.({ operation, actor, keys: live.keys, result });
     this.#prune();
   }
 

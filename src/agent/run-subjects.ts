@@ -13,7 +13,8 @@ export function presenceKey(guid: Guid): string {
 }
 
 export async function runSubjects(system: System, operation: RunOperation, input: unknown): Promise<RunSubject[]> {
-  if (operation === 'machine.setup') return [{ key: 'machine', subject: 'the machine' }];
+  if (operation === 'machine.setup' || operation === 'machine.set-supervision')
+    return [{ key: 'machine', subject: 'the machine' }];
   if (operation === 'repo.create') {
     const { name, guid } = input as InputOf<'repo.create'>;
     const subject = JSON.stringify(name);

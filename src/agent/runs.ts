@@ -21,8 +21,18 @@ export interface RunsDeps {
   subjectsOf(operation: RunOperation, input: unknown): Promise<RunSubject[]>;
   /** Ends what a run has started beside child processes: its function units. */
   endUnits(run: RunId): Promise<void>;
+  /** A run that was no dry run has ended, its locks free. */
+  onEnded?(end: RunEnd): void;
   /** For the log of the daemon. */
   log(message: string): void;
+}
+
+export interface RunEnd {
+  operation: RunOperation;
+  actor: string;
+  /** Of its locks; a repository's is its GUID. */
+  keys: readonly string[];
+  result: RunResult;
 }
 
 export interface RunStart {

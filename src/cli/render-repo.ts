@@ -29,10 +29,18 @@ export async function renderRepos(repos: readonly ListedRepo[], now: number, pai
     formatSize(repo.allocatedBytes),
     repo.subnet,
     repo.credentialKnown ? 'known' : '-',
-    repo.busy === undefined ? '' : describeBusy(repo.busy, now),
+    describeTrouble(repo, now, paint),
   ]);
   const head = ['NAME', 'MACHINE', 'STATE', 'SIZE', 'ON DISK', 'NETWORK', 'CREDENTIAL', ''];
   return await renderTable(head, rows, paint);
+}
+
+function describeTrouble({ attention, busy }: ListedRepo, now: number, paint: Paint): string {
+  const parts = [
+    ...(attention === undefined ? [] : [paint.red('needs attention')]),
+    ...(busy === undefined ? [] : [describeBusy(busy, now)]),
+  ];
+  return parts.join(', ');
 }
 
 function describeBusy({ operation, actor, since, run }: NonNullable<RepoSummary['busy']>, now: number): string {
@@ -49,7 +57,7 @@ export function limitsText({ memoryBytes, cpus }: RepoStatus['limits']): string 
 }
 
 export async function renderStatus(status: RepoStatus, machine: string, now: number, paint: Paint): Promise<string> {
-  const { volume, lastUp, busy } = status;
+  const { volume, lastUp, busy, attention } = status;
   const room =
     volume.freeBytes === undefined || volume.usedBytes === undefined
       ? undefined
@@ -59,6 +67,12 @@ export async function renderStatus(status: RepoStatus, machine: string, now: num
       ['repository', status.name],
       ['machine', machine],
       ['state', paintState(status.state, paint)],
+      [
+        'needs attention',
+        attention === undefined
+          ? undefined
+          : `${paint.red(attention.reason)}, since ${renderTime(attention.since)}; rdc repo up ${status.name} tries anew`,
+      ],
       ['busy', busy === undefined ? undefined : describeBusy(busy, now)],
       ['guid', status.guid],
       ['network', `${status.subnet} (id ${status.networkId})`],

@@ -2,6 +2,7 @@
 // of them is in operations.ts.
 import * as z from 'zod';
 import { guidSchema, networkIdSchema, repoNameSchema, runIdSchema } from './ids.ts';
+import { attentionSchema } from './supervision.ts';
 
 export const serviceSchema = z.object({
   name: z.string(),
@@ -26,6 +27,8 @@ export const repoSummarySchema = z.object({
   parent: guidSchema.optional(),
   /** The run that is changing it now. */
   busy: z.object({ run: runIdSchema, operation: z.string(), actor: z.string(), since: z.number() }).optional(),
+  /** The supervisor has given up; an `up` clears it. */
+  attention: attentionSchema.optional(),
 });
 
 /** null: no limit. Daemon and containerd alone take about 128 MiB; the time of a processor is dealt out in hundredths. */

@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { allOutputSchema, checkSchema, repoSummarySchema, runSummarySchema } from './answers.ts';
 import { absolutePathSchema } from './ids.ts';
 import { operation } from './operation.ts';
+import { attentionSchema, supervisionEventSchema, supervisionSettingsSchema } from './supervision.ts';
 
 export const MACHINE_OPERATIONS = {
   'machine.preflight': operation({
@@ -36,12 +37,24 @@ export const MACHINE_OPERATIONS = {
       os: z.string(),
       kernel: z.string(),
       uptimeSeconds: z.number(),
-      agent: z.object({ version: z.string(), pid: z.number(), residentBytes: z.number(), node: z.string() }),
+      agent: z.object({
+        version: z.string(),
+        pid: z.number(),
+        residentBytes: z.number(),
+        node: z.string(),
+        startedAt: z.number(),
+      }),
       datastore: z
         .object({ path: z.string(), filesystem: z.string(), totalBytes: z.number(), freeBytes: z.number() })
         .optional(),
       registryMirrors: z.array(z.string()),
       repositories: z.array(repoSummarySchema),
+      supervision: supervisionSettingsSchema.extend({
+        /** Newest first. */
+        events: z.array(supervisionEventSchema),
+        /** Of the machine itself. */
+        attention: attentionSchema.optional(),
+      }),
     }),
     changes: false,
   }),
@@ -50,6 +63,13 @@ export const MACHINE_OPERATIONS = {
     input: z.object({}),
     output: z.object({ checks: z.array(checkSchema) }),
     changes: false,
+  }),
+  'machine.set-supervision': operation({
+    summary: 'machine supervision',
+    /** Absent: stays as it is. */
+    input: supervisionSettingsSchema.partial(),
+    output: supervisionSettingsSchema.extend({ changed: z.boolean() }),
+    changes: true,
   }),
   'machine.autostart': operation({
     summary: 'start of the repositories that are marked for it',

@@ -18,6 +18,7 @@ import {
   type RunResult,
 } from '../../src/protocol/operations.ts';
 import { revealForWire, Secret } from '../../src/protocol/secret.ts';
+import { DEFAULT_SUPERVISION } from '../../src/protocol/supervision.ts';
 
 export interface FakeRepo {
   name: RepoName;
@@ -30,6 +31,7 @@ export interface FakeRepo {
   autostart?: boolean;
   /** Its header opens nothing any more. */
   damaged?: boolean;
+  attention?: RepoSummary['attention'];
   limits: { memoryBytes: number | null; cpus: number | null };
 }
 
@@ -47,6 +49,8 @@ export class FakeMachine {
   lastBoot: OutputOf<'repo.autostart-list'>['repositories'][number]['lastBoot'];
   /** What `machine doctor` finds. */
   findingsOfDoctor: OutputOf<'machine.doctor'>['checks'] = [];
+  /** What `machine status` tells of the supervisor. */
+  supervision: OutputOf<'machine.status'>['supervision'] = { ...DEFAULT_SUPERVISION, events: [] };
   /** Services that are gone and keep their slot. */
   vanished: string[] = [];
   /** What a request that is about to be answered does first: throw, or never come back. */
@@ -97,7 +101,7 @@ export class FakeMachine {
       case 'machine.status':
         return {
           ...{ hostname: 'server', os: 'Debian GNU/Linux 13', kernel: '6.12.1', uptimeSeconds: 3700 },
-          agent: { version: '0.1.0', pid: 42, residentBytes: 60 * 1024 ** 2, node: '20.19.0' },
+          agent: { version: '0.1.0', pid: 42, residentBytes: 60 * 1024 ** 2, node: '20.19.0', startedAt: 0 },
           datastore: {
             path: '/mnt/rediacc',
             filesystem: 'ext4',
@@ -105,6 +109,7 @@ export class FakeMachine {
             freeBytes: 50 * 1024 ** 3,
           },
           ...{ registryMirrors: [], repositories: this.repos.map(summary) },
+          supervision: this.supervision,
         };
       case 'repo.list':
         return { repositories: this.repos.map(summary) };
@@ -241,6 +246,14 @@ export class FakeMachine {
       this.settings = input;
       this.setUp = true;
       return { datastore: String(input.datastore), checks: [], changed: true };
+    }
+    if (operation === 'machine.set-supervision') {
+      const { supervision: before } = this;
+      const given = Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined));
+      this.supervision = { ...before, ...given };
+      const { notifyCommand, restarts } = this.supervision;
+      const changed = notifyCommand !== before.notifyCommand || restarts !== before.restarts;
+      return { notifyCommand, restarts, changed };
     }
     if (operation === 'repo.create') return this.#create(input);
     const repo = this.find(input.repo);
@@ -405,7 +418,7 @@ function wire(operation: OperationName, input: unknown): Input {
   );
 }
 
-function summary({ name, guid, networkId, state, sizeBytes }: FakeRepo) {
+function summary({ name, guid, networkId, state, sizeBytes, attention }: FakeRepo) {
   return {
     name,
     guid,
@@ -415,6 +428,7 @@ function summary({ name, guid, networkId, state, sizeBytes }: FakeRepo) {
     sizeBytes,
     allocatedBytes: 20 * 1024 ** 2,
     autostart: false,
+    ...(attention === undefined ? {} : { attention }),
   };
 }
 

@@ -51,6 +51,7 @@ export const GROUPS: readonly CommandGroup[] = [
     load: async () => [
       ...(await import('./machine.ts')).MACHINE_COMMANDS,
       (await import('./machine-doctor.ts')).machineDoctor,
+      (await import('./machine-supervision.ts')).machineSupervision,
     ],
   },
   {

@@ -3,14 +3,18 @@ import { formatDuration } from '../../protocol/duration.ts';
 import { machineNameSchema } from '../../protocol/ids.ts';
 import type { OutputOf } from '../../protocol/operations.ts';
 import { formatSize } from '../../protocol/size.ts';
+import type { SupervisionKind } from '../../protocol/supervision.ts';
 import { call, withAgent } from '../agent-run.ts';
 import { defineCommand, optionalArgument } from '../command.ts';
+import type { CommandContext } from '../context.ts';
 import type { Paint } from '../io.ts';
 import { parseWith } from '../parse.ts';
-import { renderFacts } from '../render.ts';
+import { renderFacts, renderTime } from '../render.ts';
 import { renderRepos } from '../render-repo.ts';
 import { machineTarget } from '../target.ts';
 import { machineOption } from './options.ts';
+
+type Status = OutputOf<'machine.status'>;
 
 const status = defineCommand({
   name: 'machine status',
@@ -19,26 +23,52 @@ const status = defineCommand({
   options: { machine: machineOption },
   changes: 'nothing',
   async run(command, { name, machine }) {
-    const { io, now, credentials } = command;
+    const { io } = command;
     const target = await machineTarget(command, name ?? machine);
     const found = await withAgent(command, target, (client) => call(command, client, 'machine.status', {}));
     io.printJson({ machine: target.name, ...found });
     if (io.json) return undefined;
-    io.print(renderMachine(target.name, found, io.paintOut));
-    if (found.repositories.length === 0) return undefined;
-    const known = await credentials.known();
-    const rows = found.repositories.map((repo) => ({
-      machine: target.name,
-      ...repo,
-      credentialKnown: known.has(repo.guid),
-    }));
-    io.print(`\n${await renderRepos(rows, now(), io.paintOut)}`);
+    io.print(renderMachine(target.name, found, command.now(), io.paintOut));
+    io.print(await renderRest(command, target.name, found));
     return undefined;
   },
 });
 
-function renderMachine(name: string, status: OutputOf<'machine.status'>, paint: Paint): string {
-  const { hostname, os, kernel, uptimeSeconds, agent, datastore, registryMirrors } = status;
+/** Repositories, then what the supervisor did last. */
+async function renderRest(
+  { io, now, credentials }: CommandContext,
+  machine: string,
+  { repositories, supervision }: Status,
+): Promise<string> {
+  const known = await credentials.known();
+  const rows = repositories.map((repo) => ({ machine, ...repo, credentialKnown: known.has(repo.guid) }));
+  const parts = [
+    ...(rows.length === 0 ? [] : [await renderRepos(rows, now(), io.paintOut)]),
+    ...(supervision.events.length === 0 ? [] : [renderEvents(supervision.events, io.paintOut)]),
+  ];
+  return parts.map((part) => `\n${part}`).join('\n');
+}
+
+/** The newest ones, oldest first; --json has all that the machine remembers. */
+const SHOWN_EVENTS = 10;
+
+function renderEvents(events: Status['supervision']['events'], paint: Paint): string {
+  const head = paint.dim('WHAT THE SUPERVISOR DID');
+  const lines = events
+    .slice(0, SHOWN_EVENTS)
+    .toReversed()
+    .map(({ at, kind, message }) => `${renderTime(at)}  ${paintEvent(kind, message, paint)}`);
+  return [head, ...lines].join('\n');
+}
+
+function paintEvent(kind: SupervisionKind, message: string, paint: Paint): string {
+  if (kind === 'needs-attention' || kind === 'failed' || kind === 'notify-failed') return paint.red(message);
+  return message;
+}
+
+function renderMachine(name: string, status: Status, now: number, paint: Paint): string {
+  const { hostname, os, kernel, uptimeSeconds, agent, datastore, registryMirrors, supervision } = status;
+  const agentUp = formatDuration(Math.max(0, now - agent.startedAt));
   const pool =
     datastore === undefined
       ? 'none yet: rdc context setup-machine'
@@ -48,7 +78,12 @@ function renderMachine(name: string, status: OutputOf<'machine.status'>, paint: 
       ['machine', hostname === name ? name : `${name} (${hostname})`],
       ['system', `${os}, kernel ${kernel}, up ${formatDuration(uptimeSeconds * 1000)}`],
       ['datastore', pool],
-      ['agent', `${agent.version}, ${formatSize(agent.residentBytes)} of memory, node ${agent.node}, pid ${agent.pid}`],
+      [
+        'agent',
+        `${agent.version}, up ${agentUp}, ${formatSize(agent.residentBytes)} of memory, node ${agent.node}, pid ${agent.pid}`,
+      ],
+      ['notify command', supervision.notifyCommand ?? undefined],
+      ['needs attention', supervision.attention === undefined ? undefined : paint.red(supervision.attention.reason)],
       ['registry mirrors', registryMirrors.length === 0 ? undefined : registryMirrors.join(', ')],
     ],
     paint,

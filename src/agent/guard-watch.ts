@@ -1,0 +1,106 @@
+// Whether somebody takes away the rules that stand between the repositories: `nft monitor` (nft(8)) tells of every change
+// in the kernel's tables, and costs nothing while there is none.
+import { command } from '../lifecycle/command.ts';
+import type { System } from '../lifecycle/system.ts';
+import type { SupervisionKind } from '../protocol/supervision.ts';
+import { observeGuard } from './guard-state.ts';
+import { GUARD_FILE } from './layout.ts';
+import { repairNetwork } from './repair-network.ts';
+import { counted, judge, RULES } from './supervision-policy.ts';
+import { MACHINE_SUBJECT, type SupervisionRecord } from './supervision-record.ts';
+
+export interface GuardWatchDeps {
+  system: System;
+  signal: AbortSignal;
+  record: SupervisionRecord;
+  now(): number;
+  tell(kind: SupervisionKind, message: string): void;
+  giveUp(reason: string): void;
+}
+
+/** A tool that reloads its rules does it in many steps; the guard's own unit too. */
+const SETTLE_MS = 1_000;
+/** Before the monitor is started again, should it end. */
+const PAUSE_MS = 10_000;
+const FOR_EVER_MS = Number.MAX_SAFE_INTEGER;
+
+/** Our table, our rule in the chain of the host's docker, and the tools whose reloads empty more than their own. */
+const CONCERNS_US = /^delete .*(\brediacc\b|DOCKER-USER|\bufw|firewalld)/m;
+
+/** Resolves with the signal. */
+export async function watchGuard(deps: GuardWatchDeps): Promise<void> {
+  const { system, signal } = deps;
+  let looking: Promise<void> | undefined;
+  let again = false;
+  const look = (): void => {
+    again = true;
+    looking ??= (async () => {
+      while (again && !signal.aborted) {
+        again = false;
+        await system.sleep(SETTLE_MS);
+        await restoreGuard(deps);
+      }
+    })()
+      .catch((error: unknown) => {
+        if (!signal.aborted) deps.tell('failed', `the guard could not be looked at: ${String(error)}`);
+      })
+      .finally(() => {
+        looking = undefined;
+      });
+  };
+  while (!signal.aborted) {
+    // What happened while nobody watched.
+    look();
+    // Ends with this process: systemd leaves our children running (KillMode=process).
+    const monitor = command('setpriv', '--pdeathsig', 'KILL', 'nft', 'monitor');
+    let rest = '';
+    await system
+      .run({ ...monitor, timeoutMs: FOR_EVER_MS, allow: [1] }, (_stream, chunk) => {
+        const text = rest + chunk.toString('latin1');
+        if (CONCERNS_US.test(text)) look();
+        rest = text.slice(text.lastIndexOf('\n') + 1).slice(-4096);
+      })
+      .catch(() => undefined);
+    await looking;
+    if (!signal.aborted) await system.sleep(PAUSE_MS).catch(() => undefined);
+  }
+}
+
+async function restoreGuard({ system, record, now, tell, giveUp }: GuardWatchDeps): Promise<void> {
+  const rules = (await system.readFile(GUARD_FILE)) ?? '';
+  let { links, faults } = await observeGuard(system, rules);
+  // No repository is open, so nothing is needed.
+  if (links.length === 0) return;
+  if (faults.length > 0) {
+    // A namespace that is just being made has its route before its rules.
+    await system.sleep(SETTLE_MS);
+    ({ links, faults } = await observeGuard(system, rules));
+  }
+  const tries = record.tries(MACHINE_SUBJECT, 'guard');
+  const done: string[] = [];
+  if (faults.length > 0) {
+    const verdict = judge(tries, now(), RULES.guard);
+    if (verdict.act === 'give-up') {
+      giveUp(`the guard is taken away again and again: ${faults.join(', ')}`);
+      return;
+    }
+    await system.sleep(verdict.afterMs);
+  }
+  try {
+    await repairNetwork({
+      system,
+      report(event) {
+        if (event.kind === 'step' && event.state === 'done') done.push(event.title);
+      },
+    });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    tell('failed', `the firewall rules of the repositories could not be put back: ${reason}`);
+  }
+  if (done.length === 0) return;
+  record.setTries(MACHINE_SUBJECT, 'guard', counted(tries, now(), RULES.guard));
+  tell(
+    'guard-restored',
+    `somebody has changed the firewall (${faults.join(', ') || 'a rule of ours was gone'}): ${done.join(', ')}`,
+  );
+}

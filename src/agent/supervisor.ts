@@ -1,0 +1,257 @@
+// Keeps up what should be up: a watch per repository (watched-repo.ts) and one for the guard (guard-watch.ts), begun when
+// the agent starts and whenever a run has ended. What it does is told by `rdc machine status` and the notify command.
+import { uptime } from 'node:os';
+import type { System } from '../lifecycle/system.ts';
+import type { RepoTarget } from '../lifecycle/target.ts';
+import { RdcError } from '../protocol/errors.ts';
+import { type Guid, guidSchema } from '../protocol/ids.ts';
+import type { OutputOf, RepoSummary, RunResult } from '../protocol/operations.ts';
+import { type Attention, DEFAULT_SUPERVISION, type SupervisionKind } from '../protocol/supervision.ts';
+import { watchGuard } from './guard-watch.ts';
+import { NEEDS_DOWN_DIR, repoTarget, STATE_DIR } from './layout.ts';
+import { acquireLock } from './lock.ts';
+import { readMachine } from './machine-record.ts';
+import { createNotifier, type Notifier } from './notify-command.ts';
+import { createRepoStore, type RepoRecord } from './repo-store.ts';
+import type { RunEnd, Runs } from './runs.ts';
+import { MACHINE_SUBJECT, SupervisionRecord } from './supervision-record.ts';
+import { type WatchDeps, watchRepo } from './watched-repo.ts';
+
+const ACTOR = 'supervisor';
+
+export interface SupervisorDeps {
+  runs: Pick<Runs, 'start' | 'follow' | 'list'>;
+  createSystem(signal: AbortSignal): System;
+  lockDir: string;
+  /** For the log of the daemon. */
+  log(message: string): void;
+  /** Milliseconds since the epoch. */
+  now(): number;
+}
+
+export class Supervisor {
+  readonly #deps: SupervisorDeps;
+  readonly #system: System;
+  readonly #record: SupervisionRecord;
+  readonly #notifier: Notifier;
+  readonly #end = new AbortController();
+  readonly #watches = new Map<Guid, Promise<void>>();
+  /** A run has ended while the watch was there: it may have been about to end. */
+  readonly #again = new Set<Guid>();
+  #guard: Promise<void> | undefined;
+  #isStarted = false;
+
+  constructor(deps: SupervisorDeps) {
+    this.#deps = deps;
+    this.#system = deps.createSystem(this.#end.signal);
+    this.#record = new SupervisionRecord({
+      // Without the signal: what was done is noted also while the agent ends.
+      system: deps.createSystem(new AbortController().signal),
+      path: `${STATE_DIR}/supervision.json`,
+      onTrouble: deps.log,
+    });
+    this.#notifier = createNotifier({
+      system: this.#system,
+      commandLine: async () => (await this.#settings()).notifyCommand,
+      onFailure: (message) => this.#record.note({ at: deps.now(), kind: 'notify-failed', message }),
+    });
+  }
+
+  /** What was noted before; also without a start, for those who ask. */
+  load(): Promise<void> {
+    return this.#record.load();
+  }
+
+  /** Once earlier runs are brought to an end: whatever should be up by then is watched. */
+  async start(): Promise<void> {
+    this.#isStarted = true;
+    const records = await this.#records();
+    this.#record.keepOnly(records.map(({ guid }) => guid));
+    const promised = (await this.#system.list(NEEDS_DOWN_DIR)) ?? [];
+    for (const { guid } of records) if (promised.includes(guid)) this.#watch(guid);
+    void this.#finishBoot(records).catch((error: unknown) => this.#deps.log(`supervisor: ${String(error)}`));
+  }
+
+  /** Nothing is begun any more; resolves when nothing goes on. */
+  async stop(): Promise<void> {
+    this.#isStarted = false;
+    this.#end.abort(new RdcError('CANCELLED', 'the agent ends'));
+    await Promise.all([...this.#watches.values(), this.#guard]);
+    await this.#record.saved();
+  }
+
+  ended({ operation, actor, keys, result }: RunEnd): void {
+    if (operation === 'machine.autostart') this.#noteBoot(result);
+    const guid = guidSchema.safeParse(keys.find((key) => guidSchema.safeParse(key).success)).data;
+    if (guid === undefined) return;
+    const isUp = operation === 'repo.up' && (result.outcome === 'done' || result.outcome === 'partial');
+    if (isUp && actor !== ACTOR) this.#clear(guid);
+    this.#watch(guid);
+  }
+
+  attention(guid: Guid): Attention | undefined {
+    return this.#record.attention(guid);
+  }
+
+  async report() {
+    const { notifyCommand, restarts } = await this.#settings();
+    const machine = this.#record.attention(MACHINE_SUBJECT);
+    return {
+      notifyCommand,
+      restarts,
+      events: this.#record.events(),
+      ...(machine === undefined ? {} : { attention: machine }),
+    };
+  }
+
+  #watch(guid: Guid): void {
+    if (!this.#isStarted) return;
+    if (this.#watches.has(guid)) {
+      this.#again.add(guid);
+      return;
+    }
+    const watch = this.#watchOne(guid)
+      .catch((error: unknown) => {
+        if (!this.#end.signal.aborted) this.#deps.log(`supervisor, repository ${guid}: ${String(error)}`);
+      })
+      .finally(() => {
+        this.#watches.delete(guid);
+        if (this.#again.delete(guid)) this.#watch(guid);
+      });
+    this.#watches.set(guid, watch);
+  }
+
+  async #watchOne(guid: Guid): Promise<void> {
+    const target = await this.#target(guid);
+    if (target === undefined || (await this.#system.stat(target.needsDownFlag)) === undefined) return;
+    this.#guard ??= watchGuard({
+      system: this.#system,
+      signal: this.#end.signal,
+      record: this.#record,
+      now: this.#deps.now,
+      tell: (kind, message) => this.#tell(kind, message),
+      giveUp: (reason) => this.#giveUp(undefined, reason),
+    });
+    await watchRepo(target, this.#watchDeps());
+  }
+
+  #watchDeps(): WatchDeps {
+    return {
+      system: this.#system,
+      signal: this.#end.signal,
+      record: this.#record,
+      now: this.#deps.now,
+      containerRestarts: async () => (await this.#settings()).restarts,
+      withLock: (target, what, work) => this.#withLock(target, what, work),
+      bringUp: ({ guid }) => this.#bringUp(guid),
+      tell: (kind, message, target) => this.#tell(kind, message, target),
+      giveUp: (target, reason) => this.#giveUp(target, reason),
+    };
+  }
+
+  async #withLock({ guid, name }: RepoTarget, operation: string, work: () => Promise<void>): Promise<boolean> {
+    const subject = JSON.stringify(name);
+    const owner = { operation, actor: ACTOR };
+    const request = { directory: this.#deps.lockDir, key: guid, subject, owner, waitMs: 0, signal: this.#end.signal };
+    const lock = await acquireLock(request).catch((error: unknown) => {
+      if (error instanceof RdcError && error.code === 'BUSY') return undefined;
+      throw error;
+    });
+    if (lock === undefined) return false;
+    try {
+      await work();
+    } finally {
+      await lock.release();
+    }
+    return true;
+  }
+
+  async #bringUp(repo: Guid): Promise<void> {
+    const { runs } = this.#deps;
+    const input = { repo, mount: true, prepOnly: false };
+    const options = { dryRun: false, waitMs: 0 };
+    const run = await runs.start({ operation: 'repo.up', input, options, actor: ACTOR });
+    const { outcome, error } = await runs.follow(run, { after: 0, onEvents: async () => undefined });
+    if (outcome === 'done' || outcome === 'partial') return;
+    throw new RdcError('FAILED', error?.message ?? outcome, { hint: `rdc run logs ${run}` });
+  }
+
+  /** What the start at boot could not do is told; it has tried as often as makes sense. */
+  #noteBoot({ output }: RunResult): void {
+    const rows = (output as OutputOf<'machine.autostart'> | undefined)?.repositories ?? [];
+    for (const { guid, name, result, reason } of rows) {
+      if (result === 'failed') this.#giveUp({ guid, name }, `it did not start at boot: ${reason ?? 'no reason given'}`);
+    }
+  }
+
+  /** A start at boot that ended with the agent is finished, without those that a person has stopped since. */
+  async #finishBoot(records: readonly RepoRecord[]): Promise<void> {
+    const runs = await this.#deps.runs.list(1000);
+    const bootedAt = this.#deps.now() - uptime() * 1000;
+    const boot = runs.find(({ operation }) => operation === 'machine.autostart');
+    if (boot === undefined || boot.outcome !== 'interrupted' || boot.startedAt < bootedAt) return;
+    const since = runs.filter(({ startedAt }) => startedAt >= boot.startedAt);
+    const isTouched = ({ name }: RepoRecord) =>
+      since.some(({ repo, actor, outcome }) => repo === name && (actor !== 'boot' || outcome !== 'interrupted'));
+    for (const record of records.filter(({ autostart }) => autostart)) {
+      if (isTouched(record)) continue;
+      try {
+        await this.#bringUp(record.guid);
+        this.#tell(
+          'repository-started',
+          `"${record.name}" was started: the start at boot had been interrupted`,
+          record,
+        );
+      } catch (error) {
+        if (this.#end.signal.aborted) return;
+        const reason = error instanceof Error ? error.message : String(error);
+        this.#giveUp(record, `it did not start at boot: ${reason}`);
+      }
+    }
+  }
+
+  #clear(guid: Guid): void {
+    // The guard is mended by every up.
+    this.#record.clear(MACHINE_SUBJECT);
+    if (!this.#record.clear(guid)) return;
+    void this.#target(guid).then((target) => {
+      if (target !== undefined) this.#tell('attention-cleared', `"${target.name}" was started by hand`, target);
+    });
+  }
+
+  #giveUp(repo: Pick<RepoSummary, 'guid' | 'name'> | undefined, reason: string): void {
+    const subject = repo?.guid ?? MACHINE_SUBJECT;
+    if (this.#record.attention(subject)?.reason === reason) return;
+    this.#record.giveUp(subject, { since: this.#deps.now(), reason });
+    const whose = repo === undefined ? '' : `"${repo.name}" `;
+    this.#tell('needs-attention', `${whose}needs attention: ${reason}`, repo);
+  }
+
+  #tell(kind: SupervisionKind, message: string, repo?: Pick<RepoSummary, 'guid' | 'name'>): void {
+    const whose = repo === undefined ? {} : { repo: repo.name, guid: repo.guid };
+    const last = this.#record.events().find(({ guid }) => guid === repo?.guid);
+    if (kind === 'left-alone' && last?.kind === kind) return;
+    const event = { at: this.#deps.now(), kind, ...whose, message };
+    this.#record.note(event);
+    this.#deps.log(`supervisor: ${message}`);
+    this.#notifier.notify(event);
+  }
+
+  async #settings() {
+    const record = await readMachine(this.#system).catch(() => undefined);
+    return record?.supervision ?? DEFAULT_SUPERVISION;
+  }
+
+  async #records(): Promise<RepoRecord[]> {
+    const machine = await readMachine(this.#system).catch(() => undefined);
+    if (machine === undefined) return [];
+    const all = await createRepoStore(this.#system, machine.datastore).list();
+    return all.filter(({ state }) => state === 'ready');
+  }
+
+  async #target(guid: Guid): Promise<RepoTarget | undefined> {
+    const machine = await readMachine(this.#system);
+    const record = (await this.#records()).find((one) => one.guid === guid);
+    return machine === undefined || record === undefined ? undefined : repoTarget(machine.datastore, record);
+  }
+}

@@ -1,0 +1,65 @@
+// rdc machine supervision: what a machine's supervisor may do, and whom it tells.
+import { machineNameSchema } from '../../protocol/ids.ts';
+import { OPERATIONS, type RequestOf } from '../../protocol/operations.ts';
+import type { SupervisionSettings } from '../../protocol/supervision.ts';
+import { call, runOperation, withAgent } from '../agent-run.ts';
+import { defineCommand, option, optionalArgument } from '../command.ts';
+import type { Paint } from '../io.ts';
+import { parseValue, parseWith } from '../parse.ts';
+import { renderFacts } from '../render.ts';
+import { showEnd } from '../repo-end.ts';
+import { machineTarget } from '../target.ts';
+import { machineOption } from './options.ts';
+
+const fields = OPERATIONS['machine.set-supervision'].input.shape;
+
+export const machineSupervision = defineCommand({
+  name: 'machine supervision',
+  summary: 'show or set what a machine does about trouble by itself, and whom it tells',
+  details:
+    'The notify command is a line for /bin/sh that root runs on the machine, with each event as JSON on its standard ' +
+    'input, also when no workstation is connected. It may take a minute. Without options the settings are shown; what was ' +
+    'done is in "rdc machine status".',
+  args: { name: optionalArgument('MACHINE', 'the machine', parseWith(machineNameSchema)) },
+  options: {
+    notifyCommand: option(
+      '--notify-command <command>',
+      'run this on the machine for every event, e.g. "curl -fsS --data-binary @- https://alerts.example"; none: nothing',
+      (text) => parseValue(fields.notifyCommand, text === 'none' ? null : text),
+    ),
+    restarts: option(
+      '--restarts <number>',
+      'how often an unhealthy container is restarted before it is given up (5); 0: never',
+      (text) => parseValue(fields.restarts, /^\d+$/.test(text) ? Number(text) : Number.NaN),
+    ),
+    machine: machineOption,
+  },
+  changes: 'machine',
+  async run(command, { name, notifyCommand, restarts, machine: machineName }) {
+    const { io } = command;
+    const machine = await machineTarget(command, name ?? machineName);
+    return await withAgent(command, machine, async (client) => {
+      if (notifyCommand === undefined && restarts === undefined) {
+        const { supervision } = await call(command, client, 'machine.status', {});
+        const settings = { notifyCommand: supervision.notifyCommand, restarts: supervision.restarts };
+        io.printJson({ machine: machine.name, ...settings });
+        if (!io.json) io.print(renderSettings(settings, io.paintOut));
+        return undefined;
+      }
+      const input: RequestOf<'machine.set-supervision'> = { notifyCommand, restarts };
+      const end = await runOperation(command, { client, machine }, 'machine.set-supervision', input);
+      const words = `supervision of machine "${machine.name}" is set`;
+      return showEnd(command, machine, end, { done: words, already: words });
+    });
+  },
+});
+
+function renderSettings({ notifyCommand, restarts }: SupervisionSettings, paint: Paint): string {
+  return renderFacts(
+    [
+      ['notify command', notifyCommand ?? 'none'],
+      ['restarts of an unhealthy container', restarts === 0 ? 'none' : `at most ${restarts}`],
+    ],
+    paint,
+  );
+}
