@@ -30,13 +30,15 @@ const memorySchema = z.object({
 });
 type Memory = z.infer<typeof memorySchema>;
 
-const NOTHING: Memory = { version: 1, events: [], attention: {}, tries: {}, daemonRestarts: {} };
+function nothing(): Memory {
+  return { version: 1, events: [], attention: {}, tries: {}, daemonRestarts: {} };
+}
 
 export class SupervisionRecord {
   readonly #system: System;
   readonly #path: string;
   readonly #onTrouble: (message: string) => void;
-  #memory: Memory = NOTHING;
+  #memory: Memory = nothing();
   #saving: Promise<void> = Promise.resolve();
 
   constructor(parts: { system: System; path: string; onTrouble: (message: string) => void }) {
