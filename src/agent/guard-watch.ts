@@ -14,6 +14,7 @@ export interface GuardWatchDeps {
   signal: AbortSignal;
   record: SupervisionRecord;
   now(): number;
+  isEnabled(): Promise<boolean>;
   tell(kind: SupervisionKind, message: string): void;
   giveUp(reason: string): void;
 }
@@ -27,8 +28,14 @@ const FOR_EVER_MS = Number.MAX_SAFE_INTEGER;
 /** Our table, our rule in the chain of the host's docker, and the tools whose reloads empty more than their own. */
 const CONCERNS_US = /^delete .*(\brediacc\b|DOCKER-USER|\bufw|firewalld)/m;
 
-/** Resolves with the signal. */
-export async function watchGuard(deps: GuardWatchDeps): Promise<void> {
+export interface GuardWatch {
+  /** Beside what the kernel tells. */
+  look(): void;
+  /** Resolves with the signal. */
+  ended: Promise<void>;
+}
+
+export function watchGuard(deps: GuardWatchDeps): GuardWatch {
   const { system, signal } = deps;
   let looking: Promise<void> | undefined;
   let again = false;
@@ -48,25 +55,29 @@ export async function watchGuard(deps: GuardWatchDeps): Promise<void> {
         looking = undefined;
       });
   };
-  while (!signal.aborted) {
-    // What happened while nobody watched.
-    look();
-    // Ends with this process: systemd leaves our children running (KillMode=process).
-    const monitor = command('setpriv', '--pdeathsig', 'KILL', 'nft', 'monitor');
-    let rest = '';
-    await system
-      .run({ ...monitor, timeoutMs: FOR_EVER_MS, allow: [1] }, (_stream, chunk) => {
-        const text = rest + chunk.toString('latin1');
-        if (CONCERNS_US.test(text)) look();
-        rest = text.slice(text.lastIndexOf('\n') + 1).slice(-4096);
-      })
-      .catch(() => undefined);
-    await looking;
-    if (!signal.aborted) await system.sleep(PAUSE_MS).catch(() => undefined);
-  }
+  const follow = async () => {
+    while (!signal.aborted) {
+      // What happened while nobody watched.
+      look();
+      // Ends with this process: systemd leaves our children running (KillMode=process).
+      const monitor = command('setpriv', '--pdeathsig', 'KILL', 'nft', 'monitor');
+      let rest = '';
+      await system
+        .run({ ...monitor, timeoutMs: FOR_EVER_MS, allow: [1] }, (_stream, chunk) => {
+          const text = rest + chunk.toString('latin1');
+          if (CONCERNS_US.test(text)) look();
+          rest = text.slice(text.lastIndexOf('\n') + 1).slice(-4096);
+        })
+        .catch(() => undefined);
+      await looking;
+      if (!signal.aborted) await system.sleep(PAUSE_MS).catch(() => undefined);
+    }
+  };
+  return { look, ended: follow() };
 }
 
-async function restoreGuard({ system, record, now, tell, giveUp }: GuardWatchDeps): Promise<void> {
+async function restoreGuard({ system, record, now, isEnabled, tell, giveUp }: GuardWatchDeps): Promise<void> {
+  if (!(await isEnabled())) return;
   const rules = (await system.readFile(GUARD_FILE)) ?? '';
   let { links, faults } = await observeGuard(system, rules);
   // No repository is open, so nothing is needed.

@@ -14,7 +14,7 @@ export async function setSupervision(
   const before = record.supervision ?? DEFAULT_SUPERVISION;
   const given = Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined));
   const wanted: SupervisionSettings = { ...before, ...given };
-  const changed = wanted.notifyCommand !== before.notifyCommand || wanted.restarts !== before.restarts;
+  const changed = (Object.keys(wanted) as (keyof SupervisionSettings)[]).some((key) => wanted[key] !== before[key]);
   if (dryRun) {
     const step = { id: 'supervision.set', title: 'note what is set about the supervision' };
     const already = { expect: 'already' as const, already: 'that is set already' };

@@ -1,5 +1,6 @@
 // Keeps up what should be up: a watch per repository (watched-repo.ts) and one for the guard (guard-watch.ts), begun when
 // the agent starts and whenever a run has ended. What it does is told by `rdc machine status` and the notify command.
+import { setMaxListeners } from 'node:events';
 import { uptime } from 'node:os';
 import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
@@ -7,7 +8,7 @@ import { RdcError } from '../protocol/errors.ts';
 import { type Guid, guidSchema } from '../protocol/ids.ts';
 import type { OutputOf, RepoSummary, RunResult } from '../protocol/operations.ts';
 import { type Attention, DEFAULT_SUPERVISION, type SupervisionKind } from '../protocol/supervision.ts';
-import { watchGuard } from './guard-watch.ts';
+import { type GuardWatch, watchGuard } from './guard-watch.ts';
 import { NEEDS_DOWN_DIR, repoTarget, STATE_DIR } from './layout.ts';
 import { acquireLock } from './lock.ts';
 import { readMachine } from './machine-record.ts';
@@ -38,11 +39,14 @@ export class Supervisor {
   readonly #watches = new Map<Guid, Promise<void>>();
   /** A run has ended while the watch was there: it may have been about to end. */
   readonly #again = new Set<Guid>();
-  #guard: Promise<void> | undefined;
+  #guard: GuardWatch | undefined;
+  #changed = new AbortController();
   #isStarted = false;
 
   constructor(deps: SupervisorDeps) {
     this.#deps = deps;
+    // Every watch listens to it.
+    setMaxListeners(0, this.#end.signal, this.#changed.signal);
     this.#system = deps.createSystem(this.#end.signal);
     this.#record = new SupervisionRecord({
       // Without the signal: what was done is noted also while the agent ends.
@@ -76,12 +80,13 @@ export class Supervisor {
   async stop(): Promise<void> {
     this.#isStarted = false;
     this.#end.abort(new RdcError('CANCELLED', 'the agent ends'));
-    await Promise.all([...this.#watches.values(), this.#guard]);
+    await Promise.all([...this.#watches.values(), this.#guard?.ended]);
     await this.#record.saved();
   }
 
   ended({ operation, actor, keys, result }: RunEnd): void {
     if (operation === 'machine.autostart') this.#noteBoot(result);
+    if (operation === 'machine.set-supervision') this.#lookAnew();
     const guid = guidSchema.safeParse(keys.find((key) => guidSchema.safeParse(key).success)).data;
     if (guid === undefined) return;
     const isUp = operation === 'repo.up' && (result.outcome === 'done' || result.outcome === 'partial');
@@ -94,14 +99,20 @@ export class Supervisor {
   }
 
   async report() {
-    const { notifyCommand, restarts } = await this.#settings();
     const machine = this.#record.attention(MACHINE_SUBJECT);
     return {
-      notifyCommand,
-      restarts,
+      ...(await this.#settings()),
       events: this.#record.events(),
       ...(machine === undefined ? {} : { attention: machine }),
     };
+  }
+
+  /** What happened while it was switched off, and what another limit makes of it. */
+  #lookAnew(): void {
+    this.#changed.abort();
+    this.#changed = new AbortController();
+    setMaxListeners(0, this.#changed.signal);
+    this.#guard?.look();
   }
 
   #watch(guid: Guid): void {
@@ -129,6 +140,7 @@ export class Supervisor {
       signal: this.#end.signal,
       record: this.#record,
       now: this.#deps.now,
+      isEnabled: async () => (await this.#settings()).enabled,
       tell: (kind, message) => this.#tell(kind, message),
       giveUp: (reason) => this.#giveUp(undefined, reason),
     });
@@ -141,7 +153,8 @@ export class Supervisor {
       signal: this.#end.signal,
       record: this.#record,
       now: this.#deps.now,
-      containerRestarts: async () => (await this.#settings()).restarts,
+      settings: () => this.#settings(),
+      changed: () => this.#changed.signal,
       withLock: (target, what, work) => this.#withLock(target, what, work),
       bringUp: ({ guid }) => this.#bringUp(guid),
       tell: (kind, message, target) => this.#tell(kind, message, target),
@@ -193,6 +206,7 @@ export class Supervisor {
     const since = runs.filter(({ startedAt }) => startedAt >= boot.startedAt);
     const isTouched = ({ name }: RepoRecord) =>
       since.some(({ repo, actor, outcome }) => repo === name && (actor !== 'boot' || outcome !== 'interrupted'));
+    if (!(await this.#settings()).enabled) return;
     for (const record of records.filter(({ autostart }) => autostart)) {
       if (isTouched(record)) continue;
       try {

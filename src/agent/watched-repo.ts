@@ -5,7 +5,7 @@ import { command } from '../lifecycle/command.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
 import { RdcError } from '../protocol/errors.ts';
-import type { SupervisionKind } from '../protocol/supervision.ts';
+import type { SupervisionKind, SupervisionSettings } from '../protocol/supervision.ts';
 import { type DaemonState, observeDaemon } from './daemon-state.ts';
 import { followDocker } from './docker-api.ts';
 import { counted, judge, RULES, type Rule } from './supervision-policy.ts';
@@ -26,8 +26,9 @@ export interface WatchDeps {
   record: SupervisionRecord;
   /** Milliseconds since the epoch. */
   now(): number;
-  /** How often an unhealthy container is restarted; 0: never. */
-  containerRestarts(): Promise<number>;
+  settings(): Promise<Pick<SupervisionSettings, 'enabled' | 'restarts'>>;
+  /** Aborted, and made anew, when the settings have changed. */
+  changed(): AbortSignal;
   /** Does the work with the repository's lock; false: somebody else has it. */
   withLock(target: RepoTarget, what: string, work: () => Promise<void>): Promise<boolean>;
   /** A whole `repo up` as a run of its own. Throws why it failed; BUSY. */
@@ -40,6 +41,8 @@ export interface WatchDeps {
 const LOOK_MS = 2_000;
 /** After the end of the stream, until systemd knows as well. */
 const SETTLE_MS = 500;
+/** Between looks at a broken repository while the supervision is switched off. */
+const OFF_MS = 60_000;
 /** Between tries to get at a repository that somebody else is changing. */
 const BUSY_MS = 5_000;
 
@@ -48,18 +51,23 @@ export async function watchRepo(target: RepoTarget, deps: WatchDeps): Promise<vo
   const { system, record } = deps;
   const boot = (await system.readFile('/proc/sys/kernel/random/boot_id'))?.trim() ?? '';
   let fault: string | undefined;
+  // systemd counts a start before it is ready.
+  let isBackSoon = false;
   while (await shouldBeUp(target, deps)) {
     const daemon = await observeDaemon(system, target.units.docker);
     fault = daemon.fault ?? fault;
     const deaths = Math.max(0, daemon.restarts - record.daemonRestarts(target.guid, boot));
     record.setDaemonRestarts(target.guid, boot, daemon.restarts);
+    isBackSoon ||= deaths > 0;
     const isTooOften = !countDeaths(target, deps, deaths);
     if (isTooOften || daemon.active === 'failed') {
       const reason = `its docker daemon ${isTooOften ? `died more than ${RULES.daemon.limit} times without rest` : 'failed'}`;
       const why = fault === undefined ? '' : ` (${fault})`;
       if (!(await bringBack(target, deps, `${reason}${why}`))) return;
+      isBackSoon = false;
     } else if (daemon.active === 'active') {
-      if (deaths > 0) await welcomeBack(target, deps, daemon, fault);
+      if (isBackSoon) await welcomeBack(target, deps, daemon, fault);
+      isBackSoon = false;
       fault = undefined;
       await followContainers(target, deps);
       await system.sleep(SETTLE_MS);
@@ -107,6 +115,10 @@ function countDeaths({ guid }: RepoTarget, { record, now }: WatchDeps, deaths: n
 /** The whole `up`, which also mends what the daemon stands on. False: given up. */
 async function bringBack(target: RepoTarget, deps: WatchDeps, reason: string): Promise<boolean> {
   const { record, system } = deps;
+  if (!(await deps.settings()).enabled) {
+    await system.sleep(OFF_MS);
+    return true;
+  }
   const verdict = judge(record.tries(target.guid, 'repository'), deps.now(), RULES.repository);
   if (verdict.act === 'give-up') {
     // systemd would start it for ever.
@@ -134,6 +146,7 @@ async function bringBack(target: RepoTarget, deps: WatchDeps, reason: string): P
 }
 
 async function welcomeBack(target: RepoTarget, deps: WatchDeps, daemon: DaemonState, fault: string | undefined) {
+  if (!(await deps.settings()).enabled) return;
   const why = fault === undefined ? '' : ` (${fault})`;
   let also = '';
   try {
@@ -178,7 +191,7 @@ async function followContainers(target: RepoTarget, deps: WatchDeps): Promise<vo
       const id = unhealthyIn(event);
       if (id !== undefined) care(id);
     },
-    signal: deps.signal,
+    signal: AbortSignal.any([deps.signal, deps.changed()]),
   });
   ended.abort();
   await Promise.all(atWork.values());
@@ -197,7 +210,9 @@ async function careForContainer(
       const container = await lookAtContainer(socket, id);
       if (container === undefined || !container.unhealthy || !(await shouldBeUp(target, deps))) return;
       const what = `container ${container.name}`;
-      const rule: Rule = { ...RULES.container, limit: await deps.containerRestarts() };
+      const { enabled, restarts } = await deps.settings();
+      if (!enabled) return;
+      const rule: Rule = { ...RULES.container, limit: restarts };
       const tries = deps.record.tries(target.guid, what);
       const verdict = judge(tries, deps.now(), rule);
       const words = container.lastWords === '' ? '' : ` (its health check says: ${container.lastWords})`;

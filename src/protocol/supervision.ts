@@ -38,6 +38,8 @@ export type Attention = z.infer<typeof attentionSchema>;
 
 /** What a person may set, machine by machine. */
 export const supervisionSettingsSchema = z.object({
+  /** false: nothing is done and nothing told; systemd still starts dead daemons. */
+  enabled: z.boolean(),
   /** A line for /bin/sh, run by root on the machine with each event as JSON on stdin; null: none. */
   notifyCommand: z
     .string()
@@ -50,4 +52,4 @@ export const supervisionSettingsSchema = z.object({
 });
 export type SupervisionSettings = z.infer<typeof supervisionSettingsSchema>;
 
-export const DEFAULT_SUPERVISION: SupervisionSettings = { notifyCommand: null, restarts: 5 };
+export const DEFAULT_SUPERVISION: SupervisionSettings = { enabled: true, notifyCommand: null, restarts: 5 };

@@ -31,6 +31,7 @@ async function watched(
   const docker = new FakeDocker();
   const system = new FakeSystem();
   const end = new AbortController();
+  const changed = new AbortController();
   // Time passes at once, but what goes on at the socket has its turn.
   system.sleep = async (ms) => {
     system.clockMs += ms;
@@ -55,7 +56,8 @@ async function watched(
     signal: end.signal,
     record,
     now: () => START * 1000 + system.clockMs,
-    containerRestarts: async () => 2,
+    settings: async () => ({ enabled: true, restarts: 2 }),
+    changed: () => changed.signal,
     withLock: async (_target, _what, work) => {
       await work();
       return true;
@@ -106,6 +108,10 @@ describe('the daemon', () => {
     const before = looks();
     await soon(() => expect(looks()).toBeGreaterThan(before + 1));
     await docker.start(target.net.dockerSocket);
+    // systemd counts a start before it is ready.
+    state.NRestarts = 1;
+    const scheduled = looks();
+    await soon(() => expect(looks()).toBeGreaterThan(scheduled + 1));
     Object.assign(state, RUNNING, { NRestarts: 1 });
     await docker.followed();
     await soon(() => expect(told).toHaveLength(1));
@@ -259,7 +265,9 @@ describe('an unhealthy container', () => {
   });
 
   test('is not restarted where that is switched off, nor given up', async () => {
-    const { told, docker, watch, down } = await watched({}, () => ({ containerRestarts: async () => 0 }));
+    const { told, docker, watch, down } = await watched({}, () => ({
+      settings: async () => ({ enabled: true, restarts: 0 }),
+    }));
     docker.add({ name: 'shop-api-1', status: 'running', health: 'unhealthy' });
     const watching = watch();
     await docker.followed();

@@ -251,9 +251,12 @@ export class FakeMachine {
       const { supervision: before } = this;
       const given = Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined));
       this.supervision = { ...before, ...given };
-      const { notifyCommand, restarts } = this.supervision;
-      const changed = notifyCommand !== before.notifyCommand || restarts !== before.restarts;
-      return { notifyCommand, restarts, changed };
+      const { enabled, notifyCommand, restarts } = this.supervision;
+      const settings = { enabled, notifyCommand, restarts };
+      return {
+        ...settings,
+        changed: Object.entries(settings).some(([key, value]) => before[key as keyof typeof settings] !== value),
+      };
     }
     if (operation === 'repo.create') return this.#create(input);
     const repo = this.find(input.repo);

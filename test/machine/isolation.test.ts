@@ -233,6 +233,7 @@ describe('the network', () => {
   });
 
   test('control: without the guard every try works', async () => {
+    await desk.done('machine supervision --off');
     await vm.root('nft delete table inet rediacc');
     await listen();
     for (const [origin, text] of Object.entries(await all())) {

@@ -1,9 +1,10 @@
 // rdc machine supervision: what a machine's supervisor may do, and whom it tells.
+import { RdcError } from '../../protocol/errors.ts';
 import { machineNameSchema } from '../../protocol/ids.ts';
 import { OPERATIONS, type RequestOf } from '../../protocol/operations.ts';
-import type { SupervisionSettings } from '../../protocol/supervision.ts';
+import { type SupervisionSettings, supervisionSettingsSchema } from '../../protocol/supervision.ts';
 import { call, runOperation, withAgent } from '../agent-run.ts';
-import { defineCommand, option, optionalArgument } from '../command.ts';
+import { defineCommand, flag, option, optionalArgument } from '../command.ts';
 import type { Paint } from '../io.ts';
 import { parseValue, parseWith } from '../parse.ts';
 import { renderFacts } from '../render.ts';
@@ -22,6 +23,11 @@ export const machineSupervision = defineCommand({
     'done is in "rdc machine status".',
   args: { name: optionalArgument('MACHINE', 'the machine', parseWith(machineNameSchema)) },
   options: {
+    on: flag('--on', 'watch and mend again'),
+    off: flag(
+      '--off',
+      'leave everything as it is, e.g. while you work on the firewall; systemd still starts dead daemons',
+    ),
     notifyCommand: option(
       '--notify-command <command>',
       'run this on the machine for every event, e.g. "curl -fsS --data-binary @- https://alerts.example"; none: nothing',
@@ -35,18 +41,20 @@ export const machineSupervision = defineCommand({
     machine: machineOption,
   },
   changes: 'machine',
-  async run(command, { name, notifyCommand, restarts, machine: machineName }) {
+  async run(command, { name, on, off, notifyCommand, restarts, machine: machineName }) {
     const { io } = command;
+    if (on && off) throw new RdcError('INVALID_INPUT', '--on and --off contradict each other');
+    const enabled = on || off ? on : undefined;
     const machine = await machineTarget(command, name ?? machineName);
     return await withAgent(command, machine, async (client) => {
-      if (notifyCommand === undefined && restarts === undefined) {
+      const input: RequestOf<'machine.set-supervision'> = { enabled, notifyCommand, restarts };
+      if (Object.values(input).every((value) => value === undefined)) {
         const { supervision } = await call(command, client, 'machine.status', {});
-        const settings = { notifyCommand: supervision.notifyCommand, restarts: supervision.restarts };
+        const settings = supervisionSettingsSchema.parse(supervision);
         io.printJson({ machine: machine.name, ...settings });
         if (!io.json) io.print(renderSettings(settings, io.paintOut));
         return undefined;
       }
-      const input: RequestOf<'machine.set-supervision'> = { notifyCommand, restarts };
       const end = await runOperation(command, { client, machine }, 'machine.set-supervision', input);
       const words = `supervision of machine "${machine.name}" is set`;
       return showEnd(command, machine, end, { done: words, already: words });
@@ -54,9 +62,10 @@ export const machineSupervision = defineCommand({
   },
 });
 
-function renderSettings({ notifyCommand, restarts }: SupervisionSettings, paint: Paint): string {
+function renderSettings({ enabled, notifyCommand, restarts }: SupervisionSettings, paint: Paint): string {
   return renderFacts(
     [
+      ['supervision', enabled ? 'on' : 'off'],
       ['notify command', notifyCommand ?? 'none'],
       ['restarts of an unhealthy container', restarts === 0 ? 'none' : `at most ${restarts}`],
     ],

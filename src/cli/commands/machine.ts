@@ -82,6 +82,7 @@ function renderMachine(name: string, status: Status, now: number, paint: Paint):
         'agent',
         `${agent.version}, up ${agentUp}, ${formatSize(agent.residentBytes)} of memory, node ${agent.node}, pid ${agent.pid}`,
       ],
+      ['supervision', supervision.enabled ? undefined : paint.yellow('off')],
       ['notify command', supervision.notifyCommand ?? undefined],
       ['needs attention', supervision.attention === undefined ? undefined : paint.red(supervision.attention.reason)],
       ['registry mirrors', registryMirrors.length === 0 ? undefined : registryMirrors.join(', ')],

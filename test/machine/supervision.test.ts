@@ -1,0 +1,136 @@
+// What a machine does by itself while nobody is connected: a dead daemon, an unhealthy container, a firewall that somebody
+// has emptied; and what it leaves alone.
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Desk } from './desk.ts';
+import { startSetUp } from './set-up.ts';
+import type { TestVm } from './vm.ts';
+
+const COMPOSE = `services:
+  web:
+    image: busybox
+    network_mode: host
+    command: httpd -f -h /www -p "\${WEB_IP}:8000"
+    volumes: ["./state:/www"]
+    healthcheck: { test: test ! -e /www/sick, interval: 2s, timeout: 20s, retries: 1 }
+  other: { image: busybox, network_mode: host, command: sleep 100000, restart: unless-stopped }
+`;
+const REDIACCFILE = `up() { mkdir -p state; echo well > state/answer; renet compose -- up -d; }
+down() { touch down-has-run; renet compose -- down --timeout 1; }
+`;
+const RECORD = '/var/lib/rediacc/supervision.json';
+const DOCKER = 'docker -H unix:///run/rediacc/docker-2816.sock';
+const AGENT = '$(systemctl show -p MainPID --value rediacc-agent)';
+
+interface Status {
+  mountPoint: string;
+  state: string;
+  attention?: { reason: string };
+  services: { name: string; ip: string; state: string }[];
+}
+interface Machine {
+  repositories: { name: string; attention?: { reason: string } }[];
+  supervision: { events: { kind: string; message: string; repo?: string }[] };
+}
+
+let vm: TestVm;
+let desk: Desk;
+let mountPoint: string;
+let address: string;
+
+const status = () => desk.json<Status>('repo status shop');
+const fetched = (retry = '') => vm.root(`curl -sS --fail --max-time 20 ${retry} http://${address}:8000/answer`);
+const answers = () => fetched('--retry 120 --retry-all-errors --retry-delay 1');
+/** Until the supervisor has noted so many events of a kind. */
+const noted = (kind: string, times: number) =>
+  vm.root(
+    `for i in $(seq 600); do test "$(grep -c '"kind": "${kind}"' ${RECORD})" -ge ${times} && exit 0; sleep 0.5; done; cat ${RECORD}; exit 1`,
+    { timeoutMs: 400_000 },
+  );
+const started = (container: string) => vm.root(`${DOCKER} inspect --format '{{.State.StartedAt}}' shop-${container}-1`);
+
+beforeAll(async () => {
+  ({ vm, desk } = await startSetUp());
+  const files = join(desk.home, 'shop');
+  await mkdir(files);
+  await writeFile(join(files, 'compose.yml'), COMPOSE);
+  await writeFile(join(files, 'Rediaccfile'), REDIACCFILE);
+  await desk.done('repo create shop --size 1G');
+  await desk.done('repo mount shop');
+  await desk.done(`sync upload -r shop --local ${files}`);
+  await desk.done("machine supervision --notify-command 'cat >> /root/notified' --restarts 1");
+  await desk.done('repo up shop');
+  const found = await status();
+  ({ mountPoint } = found);
+  address = found.services.find(({ name }) => name === 'web')?.ip ?? '';
+  expect(await answers()).toBe('well');
+});
+afterAll(async () => {
+  await desk?.destroy();
+  await vm?.destroy();
+});
+
+test('a daemon that is killed comes back with its containers, and no down() has run', async () => {
+  const before = await started('web');
+  await vm.root('pkill -9 -x dockerd');
+  // Control: its containers have died with it.
+  expect((await vm.ssh('root', `curl -sS --max-time 5 http://${address}:8000/answer`)).exitCode).not.toBe(0);
+  await noted('daemon-restarted', 1);
+  expect(await answers()).toBe('well');
+  expect(await started('web')).not.toBe(before);
+  expect(await vm.root(`${DOCKER} ps --format '{{.Names}}' | sort`)).toBe('shop-other-1\nshop-web-1');
+  expect(await vm.root(`ls ${mountPoint}`)).not.toContain('down-has-run');
+});
+
+test('also where the agent is killed with it', async () => {
+  await vm.root(`kill -9 ${AGENT}; pkill -9 -x dockerd`);
+  await noted('daemon-restarted', 2);
+  expect(await answers()).toBe('well');
+});
+
+test('rules of the guard that somebody takes away are put back', async () => {
+  const rules = () => vm.root('nft list table inet rediacc | grep -c drop');
+  const before = await rules();
+  await vm.root('nft flush ruleset');
+  // Control: they are gone.
+  expect((await vm.ssh('root', 'nft list table inet rediacc')).exitCode).not.toBe(0);
+  await noted('guard-restored', 1);
+  expect(await rules()).toBe(before);
+});
+
+test('an unhealthy container is restarted up to the limit, then the repository needs attention, until up', async () => {
+  const [before, other] = [await started('web'), await started('other')];
+  await vm.root(`touch ${mountPoint}/state/sick`);
+  await noted('needs-attention', 1);
+  expect(await started('web')).not.toBe(before);
+  expect(await started('other')).toBe(other);
+  const reason = 'container "shop-web-1" is unhealthy after 1 restart';
+  expect((await status()).attention?.reason).toBe(reason);
+  const machine = await desk.json<Machine>('machine status');
+  expect(machine.repositories[0]?.attention?.reason).toBe(reason);
+  expect(machine.supervision.events.map(({ kind }) => kind)).toEqual([
+    'needs-attention',
+    'container-restarted',
+    'guard-restored',
+    'daemon-restarted',
+    'daemon-restarted',
+  ]);
+  expect(machine.supervision.events.at(-1)?.message).toContain('signal 9 ended it');
+  const told = (await vm.root('cat /root/notified')).split('\n').map((line) => JSON.parse(line) as { kind: string });
+  expect(told.map(({ kind }) => kind).reverse()).toEqual(machine.supervision.events.map(({ kind }) => kind));
+  expect(await desk.done('repo list')).toContain('needs attention');
+
+  await vm.root(`rm ${mountPoint}/state/sick`);
+  await desk.done('repo up shop');
+  expect((await status()).attention).toBeUndefined();
+});
+
+test('what a person does is left alone: a stopped container, a down', async () => {
+  await vm.root(`${DOCKER} stop --time 1 shop-web-1`);
+  await desk.done('repo down shop --unmount');
+  // Control: what comes after it on the same machine is seen to; nothing is in its way.
+  const events = (await desk.json<Machine>('machine status')).supervision.events.map(({ kind }) => kind);
+  expect(events[0]).toBe('attention-cleared');
+  expect((await desk.json<{ state: string }>('repo status shop')).state).toBe('closed');
+});
