@@ -59,7 +59,7 @@ beforeAll(async () => {
   await desk.done('repo create shop --size 1G');
   await desk.done('repo mount shop');
   await desk.done(`sync upload -r shop --local ${files}`);
-  await desk.done("machine supervision --notify-command 'cat >> /root/notified' --restarts 1");
+  await desk.done('machine supervision --notify-command cat>>/root/notified --restarts 1');
   await desk.done('repo up shop');
   const found = await status();
   ({ mountPoint } = found);
