@@ -41,6 +41,7 @@ export interface WatchDeps {
 const LOOK_MS = 2_000;
 /** After the end of the stream, until systemd knows as well. */
 const SETTLE_MS = 500;
+const LONGEST_PAUSE_MS = 30_000;
 /** Between looks at a broken repository while the supervision is switched off. */
 const OFF_MS = 60_000;
 /** Between tries to get at a repository that somebody else is changing. */
@@ -53,6 +54,7 @@ export async function watchRepo(target: RepoTarget, deps: WatchDeps): Promise<vo
   let fault: string | undefined;
   // systemd counts a start before it is ready.
   let isBackSoon = false;
+  let pause = SETTLE_MS / 2;
   while (await shouldBeUp(target, deps)) {
     const daemon = await observeDaemon(system, target.units.docker);
     fault = daemon.fault ?? fault;
@@ -69,8 +71,11 @@ export async function watchRepo(target: RepoTarget, deps: WatchDeps): Promise<vo
       if (isBackSoon) await welcomeBack(target, deps, daemon, fault);
       isBackSoon = false;
       fault = undefined;
+      const since = system.now();
       await followContainers(target, deps);
-      await system.sleep(SETTLE_MS);
+      // A daemon that runs and does not answer must not keep us busy.
+      pause = system.now() - since > LONGEST_PAUSE_MS ? SETTLE_MS : Math.min(pause * 2, LONGEST_PAUSE_MS);
+      await system.sleep(pause);
     } else if (daemon.active === 'inactive') {
       if (await isSomebodyAtIt(target, deps)) continue;
       // What was given up has been stopped by us.
@@ -128,7 +133,11 @@ async function bringBack(target: RepoTarget, deps: WatchDeps, reason: string): P
     else deps.giveUp(target, reason);
     return !isFree;
   }
-  await system.sleep(verdict.afterMs);
+  if (verdict.afterMs > 0) {
+    // Somebody may have mended it by then.
+    await system.sleep(verdict.afterMs);
+    return true;
+  }
   try {
     await deps.bringUp(target);
     deps.tell('repository-started', `"${target.name}" was started as a whole: ${reason}`, target);

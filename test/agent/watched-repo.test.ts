@@ -135,13 +135,19 @@ describe('the daemon', () => {
   test('dies without rest: the whole up, twice, then it is stopped and given up', async () => {
     const ups: number[] = [];
     const dying = { ActiveState: 'activating', Result: 'exit-code', ExecMainStatus: 1, NRestarts: 4 };
-    const { told, stopped, watch, target, record } = await watched(dying, (state, system) => ({
-      async bringUp() {
-        ups.push(system.clockMs);
-        state.NRestarts += 1;
-        throw new RdcError('FAILED', 'it says no');
-      },
-    }));
+    const { told, stopped, watch, target, record } = await watched(dying, (state, system) => {
+      const systemctl = system.programs.get('systemctl');
+      system.program('systemctl', (call) => {
+        if (state.ActiveState === 'activating') state.NRestarts += 1;
+        return systemctl?.(call) ?? '';
+      });
+      return {
+        async bringUp() {
+          ups.push(system.clockMs);
+          throw new RdcError('FAILED', 'it says no');
+        },
+      };
+    });
     await watch();
     expect(ups).toHaveLength(2);
     expect((ups[1] ?? 0) - (ups[0] ?? 0)).toBeGreaterThanOrEqual(60_000);
