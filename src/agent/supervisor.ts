@@ -48,14 +48,15 @@ export class Supervisor {
     // Every watch listens to it.
     setMaxListeners(0, this.#end.signal, this.#changed.signal);
     this.#system = deps.createSystem(this.#end.signal);
+    // Without the signal: what was done is noted and told also while the agent ends.
+    const lasting = deps.createSystem(new AbortController().signal);
     this.#record = new SupervisionRecord({
-      // Without the signal: what was done is noted also while the agent ends.
-      system: deps.createSystem(new AbortController().signal),
+      system: lasting,
       path: `${STATE_DIR}/supervision.json`,
       onTrouble: deps.log,
     });
     this.#notifier = createNotifier({
-      system: this.#system,
+      system: lasting,
       commandLine: async () => (await this.#settings()).notifyCommand,
       onFailure: (message) => this.#record.note({ at: deps.now(), kind: 'notify-failed', message }),
     });
