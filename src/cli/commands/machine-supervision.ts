@@ -19,7 +19,7 @@ export const machineSupervision = defineCommand({
   summary: 'show or set what a machine does about trouble by itself, and whom it tells',
   details:
     'The notify command is a line for /bin/sh that root runs on the machine, with each event as JSON on its standard ' +
-    'input, also when no workstation is connected. It may take a minute. Without options the settings are shown; what was ' +
+    'input, also when no workstation is connected. It may take a minute. A token belongs in a script there, not in the line, which every user of the machine can see while it runs. Without options the settings are shown; what was ' +
     'done is in "rdc machine status".',
   args: { name: optionalArgument('MACHINE', 'the machine', parseWith(machineNameSchema)) },
   options: {
