@@ -36,7 +36,7 @@ export const machineSupervision = defineCommand({
     restarts: option(
       '--restarts <number>',
       'how often an unhealthy container is restarted before it is given up (5); 0: never',
-      (text) => parseValue(fields.restarts, /^\d+$/.test(text) ? Number(text) : Number.NaN),
+      (text) => parseValue(fields.restarts, parseCount(text)),
     ),
     machine: machineOption,
   },
@@ -61,6 +61,11 @@ export const machineSupervision = defineCommand({
     });
   },
 });
+
+function parseCount(text: string): number {
+  if (/^\d{1,3}$/.test(text)) return Number(text);
+  throw new RdcError('INVALID_INPUT', `"${text}" is not a number of restarts`, { hint: 'e.g. 5, or 0 for none' });
+}
 
 function renderSettings({ enabled, notifyCommand, restarts }: SupervisionSettings, paint: Paint): string {
   return renderFacts(
