@@ -6,7 +6,7 @@ import { guardText } from '../../src/lifecycle/guard.ts';
 import type { OutputSink } from '../../src/lifecycle/system.ts';
 import { FakeSystem } from '../helpers/fake-system.ts';
 
-const RULES = guardText({ mirrors: [], forwardingWasOff: false, metadataAllowed: false });
+const RULES = guardText({ mirrors: [], forwardingWasOff: false, forwarding6WasOff: false, metadataAllowed: false });
 const FLUSHED =
   'delete rule inet rediacc to_host handle 21\ndelete table inet rediacc\n# new generation 7 by process 9 (nft)\n';
 
@@ -35,7 +35,10 @@ function watching(more: Partial<GuardWatchDeps> = {}) {
     if (args.includes('table')) return world.isLoaded ? JSON.stringify({ nftables: loaded() }) : { exitCode: 1 };
     return JSON.stringify({ nftables: [] });
   });
-  system.program('ip', () => '').program('iptables', () => ({ exitCode: 1 }));
+  system
+    .program('ip', () => '')
+    .program('iptables', () => ({ exitCode: 1 }))
+    .program('ip6tables', () => ({ exitCode: 1 }));
   system.program('systemctl', ({ args }) => {
     if (args[0] === 'reload-or-restart' && world.comesBack) world.isLoaded = true;
     return '';
