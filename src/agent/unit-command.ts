@@ -14,6 +14,7 @@ import { createLinuxSystem } from './linux-system.ts';
 import { acquireLock } from './lock.ts';
 import { runDownPass } from './repo-services.ts';
 import { openWorkbench, type Workbench } from './repo-workbench.ts';
+import { cancellation } from './run-command.ts';
 
 /** A function that is ended has ten seconds for it. */
 const LONGEST_WAIT_MS = 60_000;
@@ -36,11 +37,17 @@ async function downAtShutdown(guid: Guid): Promise<number> {
   const context = { system, run, actor: 'systemd', dryRun: false, report: printEvent, signal: controller.signal };
   const bench = await openWorkbench(context, guid);
   // The unit's time is over (systemd.service(5), TimeoutStopSec=).
-  process.once('SIGTERM', () => controller.abort(new RdcError('TIMED_OUT', 'the time for down() is over')));
+  process.once('SIGTERM', () =>
+    controller.abort(new RdcError('TIMED_OUT', 'the time for down() is over: the rest of it is not called')),
+  );
   const lock = await waitForRun(bench, context);
   try {
     const failures = await runDownPass(bench, context, undefined);
     return failures.length === 0 ? 0 : 3;
+  } catch (error) {
+    if (!controller.signal.aborted) throw error;
+    printEvent({ kind: 'warning', message: cancellation(controller.signal).message });
+    return 3;
   } finally {
     const untouched = createLinuxSystem();
     await endFunctions(untouched, run);
