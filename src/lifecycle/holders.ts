@@ -55,13 +55,15 @@ function unitOf(cgroup: string): string {
   return cgroup.trim().split('/').at(-1) ?? '';
 }
 
-/** A process may end between being listed and being read: ENOENT is undefined already, ESRCH means the same. */
+/** ESRCH: it has ended since it was listed; EINVAL: it has ended and its parent has not noticed yet. */
+const GONE: readonly unknown[] = ['ESRCH', 'EINVAL', 'EACCES'];
+
+/** A process may end between being listed and being read: ENOENT is undefined already. */
 async function readOrGone(system: System, path: string): Promise<string | undefined> {
   try {
     return await system.readFile(path);
   } catch (error) {
-    if (error instanceof Error && 'code' in error && (error.code === 'ESRCH' || error.code === 'EACCES'))
-      return undefined;
+    if (error instanceof Error && 'code' in error && GONE.includes(error.code)) return undefined;
     throw error;
   }
 }

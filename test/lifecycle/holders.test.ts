@@ -31,6 +31,14 @@ test.each([
   expect(await findHolders(machineWith(view), '253:0')).toEqual([]);
 });
 
+test.each(['ESRCH', 'EINVAL'])('a process that has ended (%s) holds nothing', async (code) => {
+  const machine = machineWith(PRIVATE);
+  const ended = Object.assign(new Error(code), { code });
+  const readFile = async (path: string) =>
+    path === '/proc/7/mountinfo' ? Promise.reject(ended) : machine.readFile(path);
+  expect(await findHolders({ ...machine, readFile }, '253:0')).toEqual([]);
+});
+
 test('a view of its own holds the volume, and is named by process and container', async () => {
   const holder = { pid: 7, process: 'postgres', unit: 'docker-ab.scope' };
   expect(await findHolders(machineWith(PRIVATE), '253:0')).toEqual([holder]);
