@@ -19,6 +19,14 @@ const maybeCredential = { credential: secretSchema.optional() };
 /** How the key is derived: SPEC section 4. "random" means 256 random bits made by us. */
 const kdf = z.enum(['random', 'passphrase']);
 
+/** LUKS sectors are 4096 bytes (SPEC section 4): an image that is no multiple of them cannot be formatted. */
+const SECTOR_BYTES = 4096;
+const imageSize = z
+  .number()
+  .int()
+  .min(64 * 1024 ** 2, 'a repository needs at least 64M')
+  .transform((bytes) => Math.ceil(bytes / SECTOR_BYTES) * SECTOR_BYTES);
+
 const doneRepo = z.object({
   name: repoNameSchema,
   guid: guidSchema,
@@ -57,10 +65,7 @@ export const REPO_OPERATIONS = {
       name: repoNameSchema,
       /** Chosen by the workstation, which has saved the credential under it before it asks. */
       guid: guidSchema,
-      sizeBytes: z
-        .number()
-        .int()
-        .min(64 * 1024 ** 2, 'a repository needs at least 64M'),
+      sizeBytes: imageSize,
       credential: secretSchema,
       kdf,
     }),

@@ -24,6 +24,12 @@ const records = ({ configDir }: Workstation): Record<string, { name: string; cre
   JSON.parse(readFileSync(join(configDir, 'config.json'), 'utf8')).contexts.production.repositories;
 
 describe('create', () => {
+  test('of a size that is rounded up to whole sectors of the encryption', async () => {
+    const world = workstation('prod');
+    await world.done('repo create shop --size 500MB');
+    expect(world.machine.repos[0]?.sizeBytes).toBe(500_002_816);
+  });
+
   test('shows a generated credential once, on a terminal only', async () => {
     const world = workstation('m');
     const shown = await world.done('repo create shop --size 1G', { terminal: TERMINAL });
