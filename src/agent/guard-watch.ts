@@ -106,7 +106,10 @@ async function restoreGuard({ system, record, now, isEnabled, tell, giveUp }: Gu
     });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
+    // Counted as well: what we do ourselves is told by the monitor, and must not have us do it for ever.
+    record.setTries(MACHINE_SUBJECT, 'guard', counted(tries, now(), RULES.guard));
     tell('failed', `the firewall rules of the repositories could not be put back: ${reason}`);
+    return;
   }
   if (done.length === 0) return;
   record.setTries(MACHINE_SUBJECT, 'guard', counted(tries, now(), RULES.guard));

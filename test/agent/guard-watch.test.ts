@@ -20,7 +20,13 @@ function loaded(): object[] {
 function watching(more: Partial<GuardWatchDeps> = {}) {
   const system = new FakeSystem();
   const end = new AbortController();
-  const world = { isLoaded: true, comesBack: true, looks: 0, tell: undefined as OutputSink | undefined };
+  const world = {
+    isLoaded: true,
+    comesBack: true,
+    looks: 0,
+    tell: undefined as OutputSink | undefined,
+    onReload: (): void => undefined,
+  };
   system.sleep = async (ms) => {
     system.clockMs += ms;
     await new Promise((resolve) => setImmediate(resolve));
@@ -40,6 +46,7 @@ function watching(more: Partial<GuardWatchDeps> = {}) {
     .program('iptables', () => ({ exitCode: 1 }))
     .program('ip6tables', () => ({ exitCode: 1 }));
   system.program('systemctl', ({ args }) => {
+    if (args[0] === 'reload-or-restart') world.onReload();
     if (args[0] === 'reload-or-restart' && world.comesBack) world.isLoaded = true;
     return '';
   });
@@ -113,6 +120,15 @@ test('somebody who takes it away again and again: given up after ten times', asy
   }
   expect(told.at(-1)).toContain('given up: the guard is taken away again and again');
   expect(told.filter((line) => line === RESTORED)).toHaveLength(10);
+});
+
+test('what cannot be mended is given up, though our own tries are told by the kernel as well', async () => {
+  const { world, told, say, ready } = watching();
+  await ready();
+  Object.assign(world, { isLoaded: false, comesBack: false, onReload: () => say(FLUSHED) });
+  say(FLUSHED);
+  await vi.waitFor(() => expect(told.at(-1)).toContain('given up'), { timeout: 30_000 });
+  expect(told.filter((line) => line.startsWith('failed'))).toHaveLength(10);
 });
 
 test('switched off: nothing is done', async () => {
