@@ -2,13 +2,16 @@
 import type { Handlers, QueryContext } from './handlers.ts';
 import { listAutostart, startAtBoot } from './machine-autostart.ts';
 import { machineHandlers } from './machine-handlers.ts';
+import { createClaim } from './new-repo.ts';
 import { type ChildRuns, createAllHandlers } from './repo-all.ts';
 import { disableAutostart, enableAutostart } from './repo-autostart.ts';
 import { createCreateHandler } from './repo-create.ts';
 import { rotateCredential, verifyCredential } from './repo-credential.ts';
 import { deleteRepo } from './repo-delete.ts';
+import { createForkHandler } from './repo-fork.ts';
 import { setLimits, showLimits } from './repo-limits.ts';
 import { type BusyLookup, hasKeyFile, listRepos, repoStatus, type SupervisionLookup } from './repo-queries.ts';
+import { reencryptRepo } from './repo-reencrypt.ts';
 import { restoreHeader } from './repo-restore-header.ts';
 import { downRepo, upRepo } from './repo-services.ts';
 import { pruneSlots, validateRepo } from './repo-validate.ts';
@@ -24,6 +27,7 @@ export interface HandlersDeps {
 }
 
 export function createHandlers(deps: HandlersDeps): DomainHandlers {
+  const claim = createClaim();
   const list = (context: QueryContext) => listRepos(context, deps);
   return {
     'machine.autostart': (_input, context) => startAtBoot({ runs: deps.runs, listRepos: list }, context),
@@ -34,7 +38,9 @@ export function createHandlers(deps: HandlersDeps): DomainHandlers {
     ...machineHandlers({ listRepos: list, supervision: deps.supervision }),
     'repo.list': async (_input, context) => ({ repositories: await list(context) }),
     'repo.status': (input, context) => repoStatus(input, context, deps),
-    'repo.create': createCreateHandler(),
+    'repo.create': createCreateHandler(claim),
+    'repo.fork': createForkHandler(claim),
+    'repo.reencrypt': reencryptRepo,
     'repo.mount': mountRepo,
     'repo.unmount': unmountRepo,
     'repo.validate': validateRepo,

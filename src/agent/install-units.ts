@@ -3,6 +3,7 @@
 
 import dockerInit from '../../systemd/docker-init.sh';
 import forwarding6 from '../../systemd/forwarding6.sh';
+import freezeCopy from '../../systemd/freeze-copy.sh';
 import functionInit from '../../systemd/function-init.sh';
 import rootSlice from '../../systemd/rediacc.slice';
 import repoSliceDropIn from '../../systemd/rediacc-.slice.conf';
@@ -53,6 +54,7 @@ const FILES: readonly { path: string; text: string; mode: number }[] = [
   }).map(([name, text]) => ({ path: `${LIB_DIR}/shim/${name}`, text, mode: 0o644 })),
   { path: `${LIB_DIR}/forwarding6`, text: forwarding6, mode: 0o755 },
   { path: `${LIB_DIR}/docker-init`, text: dockerInit, mode: 0o755 },
+  { path: `${LIB_DIR}/freeze-copy`, text: freezeCopy, mode: 0o755 },
   { path: `${LIB_DIR}/function-init`, text: functionInit, mode: 0o755 },
   { path: `${LIB_DIR}/shim/renet`, text: shim, mode: 0o755 },
   { path: `${LIB_DIR}/connect.mjs`, text: connectProgram, mode: 0o644 },

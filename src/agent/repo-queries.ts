@@ -74,10 +74,17 @@ export async function repoStatus(
       [units.docker]: facts.units.docker.active,
       [units.repo]: facts.units.repo.active,
     },
+    ...(await parentName(bench)),
     services: facts.mounted ? await services(bench, context, facts) : [],
     limits: limitsOf(record),
     ...(record.lastUp === undefined ? {} : { lastUp: record.lastUp }),
   };
+}
+
+async function parentName({ store, record }: Workbench): Promise<Pick<RepoStatus, 'parentName'>> {
+  if (record.parent === undefined) return {};
+  const parent = (await store.list()).find(({ guid }) => guid === record.parent);
+  return parent === undefined ? {} : { parentName: parent.name };
 }
 
 async function services({ target }: Workbench, { system }: QueryContext, facts: RepoFacts): Promise<Service[]> {

@@ -12,6 +12,7 @@ import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import { findFaults, refuseFaults } from './check-rediaccfiles.ts';
 import { listServices, runningContainers, stopContainers } from './containers.ts';
 import type { Finished, RunContext } from './handlers.ts';
+import { releaseContainers } from './held-containers.ts';
 import { type PreparedCalls, prepareCalls } from './prepare-calls.ts';
 import { planNetworkRepair, repairNetwork } from './repair-network.ts';
 import { repairAutostart } from './repo-autostart.ts';
@@ -40,6 +41,7 @@ export async function upRepo(input: UpInput, context: RunContext): Promise<Finis
   await carryOut(bench, context, [...promise, ...startDaemonSteps(bench.target)]);
   // After a dirty stop dockerd restarts containers by itself; prep must not meet half a stack.
   if (!daemonWasUp) await stopContainers(bench.target, context);
+  await releaseContainers(context.system, bench.target);
 
   try {
     const failed = await runUpPasses(bench, context, input);

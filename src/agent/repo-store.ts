@@ -22,6 +22,8 @@ const recordSchema = z.looseObject({
   state: z.enum(['creating', 'ready']),
   autostart: z.boolean(),
   parent: guidSchema.optional(),
+  /** Of a fork: it was encrypted anew, and shares the master key of its parent no longer. */
+  masterKey: z.literal('own').optional(),
   limits: z.object({ memoryBytes: z.number().int().optional(), cpus: z.number().optional() }).optional(),
   /** Milliseconds since the epoch. */
   createdAt: z.number(),

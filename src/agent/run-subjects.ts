@@ -1,4 +1,4 @@
-// What a run locks: its repository; a create also the name, so that two workstations cannot make two of it; what closes
+// What a run locks: its repository; a create or fork also the name, so that two workstations cannot make two of it; what closes
 // the volume also keeps file transfers out; setup locks the machine.
 import type { System } from '../lifecycle/system.ts';
 import type { Guid, RepoRef } from '../protocol/ids.ts';
@@ -23,6 +23,7 @@ export async function runSubjects(system: System, operation: RunOperation, input
       { key: guid, subject, repo: name },
     ];
   }
+  if (operation === 'repo.fork') return forkSubjects(system, input as InputOf<'repo.fork'>);
   // Each of its repositories has a run with its own lock.
   if (operation === 'machine.autostart') return [{ key: 'autostart', subject: 'the start at boot' }];
   if (operation === 'repo.up-all' || operation === 'repo.down-all')
@@ -33,6 +34,18 @@ export async function runSubjects(system: System, operation: RunOperation, input
   const subject = JSON.stringify(name);
   const own = { key: guid, subject, repo: name };
   return closesVolume(operation, input) ? [own, { key: presenceKey(guid), subject }] : [own];
+}
+
+/** The parent too: it must not be opened, closed or deleted under the copy. */
+async function forkSubjects(system: System, { repo, name, guid }: InputOf<'repo.fork'>): Promise<RunSubject[]> {
+  const { datastore } = await requireMachine(system);
+  const parent = await createRepoStore(system, datastore).resolve(repo);
+  const subject = JSON.stringify(name);
+  return [
+    { key: `name-${name}`, subject, repo: name },
+    { key: guid, subject, repo: name },
+    { key: parent.guid, subject: JSON.stringify(parent.name) },
+  ];
 }
 
 function closesVolume(operation: RunOperation, input: unknown): boolean {

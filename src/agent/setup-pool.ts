@@ -15,10 +15,16 @@ const HOST_RESERVE_BYTES = 512 * 1024 ** 2;
 
 export async function resolvePool(
   system: System,
-  { datastore, datastoreSizeBytes: sizeBytes }: InputOf<'machine.setup'>,
+  { datastore, datastoreSizeBytes: sizeBytes, datastoreFilesystem: wanted }: InputOf<'machine.setup'>,
   before: MachineRecord | undefined,
 ): Promise<Pool | undefined> {
-  if (sizeBytes === undefined) return before?.pool;
+  refuseOtherFilesystem(before?.pool, wanted);
+  if (sizeBytes === undefined) {
+    if (wanted === undefined || before?.pool !== undefined) return before?.pool;
+    throw new RdcError('INVALID_INPUT', `a pool with ${wanted} needs a size`, {
+      hint: 'add e.g. --datastore-size 200G',
+    });
+  }
   if (before?.pool !== undefined) {
     if (before.pool.sizeBytes === sizeBytes) return before.pool;
     throw new RdcError(
@@ -29,7 +35,15 @@ export async function resolvePool(
   if (sizeBytes < POOL_FLOOR_BYTES) throw new RdcError('INVALID_INPUT', 'a pool needs at least 1G');
   await refuseCovering(system, datastore);
   await refuseSpace(system, sizeBytes);
-  return { image: POOL_IMAGE, sizeBytes, filesystem: await chooseFilesystem(system) };
+  return { image: POOL_IMAGE, sizeBytes, filesystem: await chooseFilesystem(system, wanted) };
+}
+
+function refuseOtherFilesystem(pool: Pool | undefined, wanted: PoolFilesystem | undefined): void {
+  if (pool === undefined || wanted === undefined || pool.filesystem === wanted) return;
+  throw new RdcError(
+    'ALREADY_EXISTS',
+    `this machine's pool has ${pool.filesystem} already: it cannot become ${wanted}`,
+  );
 }
 
 /** A pool is mounted over the datastore: whatever is there would be out of sight. */
@@ -79,12 +93,13 @@ async function refuseSpace(system: System, sizeBytes: number): Promise<void> {
 }
 
 /** btrfs where the kernel has it (Red Hat's has not), else xfs: both share blocks between forks. */
-async function chooseFilesystem(system: System): Promise<PoolFilesystem> {
-  for (const filesystem of ['btrfs', 'xfs'] as const) {
+async function chooseFilesystem(system: System, wanted: PoolFilesystem | undefined): Promise<PoolFilesystem> {
+  const candidates: readonly PoolFilesystem[] = wanted === undefined ? ['btrfs', 'xfs'] : [wanted];
+  for (const filesystem of candidates) {
     const look = { ...command('modprobe', '--dry-run', '--quiet', filesystem), allow: [1] };
     if ((await system.run(look)).exitCode === 0) return filesystem;
   }
-  throw new RdcError('HOST_NOT_SUITABLE', "this machine's kernel has neither btrfs nor xfs for a pool", {
+  throw new RdcError('HOST_NOT_SUITABLE', `this machine's kernel has no ${candidates.join(' and no ')} for a pool`, {
     hint: 'leave --datastore-size out: the datastore is then a plain directory',
   });
 }

@@ -21,8 +21,8 @@ export interface ListedRepo extends RepoSummary {
 }
 
 export async function renderRepos(repos: readonly ListedRepo[], now: number, paint: Paint): Promise<string> {
-  const rows = repos.map((repo) => [
-    repo.name,
+  const rows = asTree(repos).map(({ repo, label }) => [
+    label,
     repo.machine,
     paintState(repo.state, paint),
     formatSize(repo.sizeBytes),
@@ -41,6 +41,24 @@ function describeTrouble({ attention, busy }: ListedRepo, now: number, paint: Pa
     ...(busy === undefined ? [] : [describeBusy(busy, now)]),
   ];
   return parts.join(', ');
+}
+
+/** Forks below what they are copies of, in the order in which they were listed. */
+function asTree(repos: readonly ListedRepo[]): { repo: ListedRepo; label: string }[] {
+  const forksOf = (parent: ListedRepo) =>
+    repos.filter((repo) => repo.parent === parent.guid && repo.machine === parent.machine);
+  const branch = (repo: ListedRepo, indent: string): { repo: ListedRepo; label: string }[] =>
+    forksOf(repo).flatMap((fork) => [
+      { repo: fork, label: `${indent}└─ ${fork.name}` },
+      ...branch(fork, `${indent}   `),
+    ]);
+  const hasParent = (repo: ListedRepo) => repos.some((one) => one.guid === repo.parent && one.machine === repo.machine);
+  return repos
+    .filter((repo) => !hasParent(repo))
+    .flatMap((repo) => [
+      { repo, label: repo.parent === undefined ? repo.name : `${repo.name} (fork of a deleted one)` },
+      ...branch(repo, ''),
+    ]);
 }
 
 function describeBusy({ operation, actor, since, run }: NonNullable<RepoSummary['busy']>, now: number): string {
@@ -76,6 +94,7 @@ export async function renderStatus(status: RepoStatus, machine: string, now: num
       ['busy', busy === undefined ? undefined : describeBusy(busy, now)],
       ['guid', status.guid],
       ['network', `${status.subnet} (id ${status.networkId})`],
+      ['fork of', status.parent === undefined ? undefined : (status.parentName ?? 'a repository that is deleted')],
       ['size', `${formatSize(status.sizeBytes)}, ${formatSize(status.allocatedBytes)} on disk`],
       ['inside', room],
       ['image', status.image],

@@ -96,6 +96,27 @@ export function luksUuid(image: string): Command {
   return command('cryptsetup', 'luksUUID', image);
 }
 
+export function luksSetUuid(image: string, uuid: string): Command {
+  return command('cryptsetup', 'luksUUID', '--batch-mode', '--uuid', uuid, image);
+}
+
+/**
+ * A new master key under the same credential, which must be in slot 0 alone and may be in another slot afterwards
+ * (cryptsetup-reencrypt(8)). Offline: the device is attached, not open. Without --batch-mode, which would keep its progress
+ * to itself.
+ */
+export function luksReencrypt(device: string, key: Secret, kind: KeyKind): Command {
+  const slot = ['--key-slot', String(CREDENTIAL_SLOT), '--key-file', '-'];
+  const args = ['reencrypt', '--progress-frequency', '1', ...derivation(kind), ...slot, device];
+  return { file: 'cryptsetup', args, stdin: key, timeoutMs: Number.POSITIVE_INFINITY };
+}
+
+/** Goes on with one that was cut off. */
+export function luksReencryptResume(device: string, key: Secret): Command {
+  const args = ['reencrypt', '--resume-only', '--progress-frequency', '1', '--key-file', '-', device];
+  return { file: 'cryptsetup', args, stdin: key, timeoutMs: Number.POSITIVE_INFINITY };
+}
+
 /** luksDump --dump-json-metadata: the slots that exist are the keys of `.keyslots`. */
 export function luksMetadata(image: string): Command {
   return command('cryptsetup', 'luksDump', '--dump-json-metadata', image);

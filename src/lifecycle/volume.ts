@@ -72,7 +72,7 @@ function refuseForeignUse(target: RepoTarget, facts: RepoFacts): void {
   }
 }
 
-function attachStep(target: RepoTarget): Step<RepoFacts> {
+export function attachStep(target: RepoTarget): Step<RepoFacts> {
   return {
     id: 'volume.attach',
     title: 'attach the image',

@@ -59,6 +59,8 @@ export const repoStatusSchema = repoSummarySchema.extend({
   }),
   units: z.record(z.string(), z.string()),
   services: z.array(serviceSchema),
+  /** Of a fork, for as long as that repository exists. */
+  parentName: repoNameSchema.optional(),
   limits: limitsSchema,
   /** How the last `up` ended, if there was one. */
   lastUp: z.object({ run: runIdSchema, outcome: z.string(), at: z.number() }).optional(),

@@ -18,6 +18,8 @@ export const MACHINE_OPERATIONS = {
       datastore: absolutePathSchema,
       /** Present: the datastore becomes a pool image of this many bytes instead of a plain directory. */
       datastoreSizeBytes: z.number().int().positive().optional(),
+      /** Of the pool; absent: btrfs where the kernel has it, else xfs. */
+      datastoreFilesystem: z.enum(['btrfs', 'xfs']).optional(),
       /** e.g. http://10.0.2.15:5000; serves Docker Hub names only. Absent: keep what is recorded. */
       registryMirrors: z.array(z.url({ protocol: /^https?$/ })).optional(),
       /** Login name that may run `sudo -n renet connect`; absent for root. */

@@ -72,6 +72,34 @@ export const REPO_OPERATIONS = {
     output: doneRepo.extend({ networkId: networkIdSchema }),
     changes: true,
   }),
+  'repo.fork': operation({
+    summary: 'repo fork',
+    input: oneRepo.extend({
+      /** Of the fork; the workstation has saved the new credential under this GUID before it asks. */
+      name: repoNameSchema,
+      guid: guidSchema,
+      /** Opens the repository that is copied, and will not open the fork. */
+      credential: secretSchema,
+      newCredential: secretSchema,
+      kdf,
+    }),
+    output: doneRepo.extend({
+      networkId: networkIdSchema,
+      parent: guidSchema,
+      /** "shared": copy on write. Absent where the fork was there already. */
+      copy: z.enum(['shared', 'full']).optional(),
+      /** Milliseconds for which the writers of an open repository had to wait. */
+      frozenMs: z.number().optional(),
+    }),
+    changes: true,
+  }),
+  'repo.reencrypt': operation({
+    summary: 'repo reencrypt',
+    /** Of a closed repository whose slot 0 the credential opens; one that was cut off goes on where it stood. */
+    input: oneRepo.extend({ credential: secretSchema, kdf }),
+    output: changedRepo,
+    changes: true,
+  }),
   'repo.mount': operation({
     summary: 'repo mount',
     input: oneRepo.extend(maybeCredential),

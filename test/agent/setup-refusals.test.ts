@@ -125,6 +125,15 @@ describe('setup refuses', () => {
       'has 10G already',
     ],
     [
+      'another filesystem of the pool',
+      (host) =>
+        setUpBefore(host, { pool: { image: '/var/lib/rediacc/pool.img', sizeBytes: 10 * GIB, filesystem: 'btrfs' } }),
+      { datastoreFilesystem: 'xfs' },
+      'ALREADY_EXISTS',
+      'has btrfs already',
+    ],
+    ['a filesystem for no pool', () => undefined, { datastoreFilesystem: 'xfs' }, 'INVALID_INPUT', 'needs a size'],
+    [
       'a container as machine',
       (host) => host.file('/run/systemd/container', 'lxc\n'),
       {},

@@ -32,6 +32,7 @@ export interface FakeRepo {
   /** Its header opens nothing any more. */
   damaged?: boolean;
   attention?: RepoSummary['attention'];
+  parent?: Guid;
   limits: { memoryBytes: number | null; cpus: number | null };
 }
 
@@ -318,7 +319,20 @@ export class FakeMachine {
         if (!repo.keys.includes(String(input.credential))) throw new RdcError('WRONG_CREDENTIAL', 'wrong credential');
         repo.keys = [String(input.newCredential)];
         return { name, guid, changed: true };
+      case 'repo.reencrypt':
+        this.#open({ ...repo }, input);
+        return { name, guid, changed: true };
+      case 'repo.fork':
+        return this.#fork(repo, input);
     }
+  }
+
+  #fork(parent: FakeRepo, input: Input) {
+    if (!parent.keys.includes(String(input.credential))) throw new RdcError('WRONG_CREDENTIAL', 'wrong credential');
+    const made = this.#create({ ...input, sizeBytes: parent.sizeBytes, credential: input.newCredential });
+    const fork = this.find(made.guid);
+    fork.parent = parent.guid;
+    return { ...made, parent: parent.guid, ...(made.changed ? { copy: 'shared' as const, frozenMs: 43 } : {}) };
   }
 
   #failed() {
@@ -421,10 +435,11 @@ function wire(operation: OperationName, input: unknown): Input {
   );
 }
 
-function summary({ name, guid, networkId, state, sizeBytes, attention }: FakeRepo) {
+function summary({ name, guid, networkId, state, sizeBytes, attention, parent }: FakeRepo) {
   return {
     name,
     guid,
+    ...(parent === undefined ? {} : { parent }),
     networkId,
     subnet: '127.0.11.0/26',
     state,

@@ -21,6 +21,7 @@ export const GROUPS: readonly CommandGroup[] = [
     },
     load: async () => [
       (await import('./repo-create.ts')).repoCreate,
+      (await import('./repo-fork.ts')).repoFork,
       ...(await import('./repo-volume.ts')).VOLUME_COMMANDS,
       ...(await import('./repo-services.ts')).SERVICES_COMMANDS,
       ...(await import('./repo-all.ts')).ALL_COMMANDS,

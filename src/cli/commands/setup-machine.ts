@@ -8,7 +8,7 @@ import { renderChecks } from '../check-text.ts';
 import { defineCommand, option } from '../command.ts';
 import { mirrorSchema } from '../config-file.ts';
 import type { CommandContext } from '../context.ts';
-import { parseValue } from '../parse.ts';
+import { parseValue, parseWith } from '../parse.ts';
 import type { ConnectMode } from '../reach.ts';
 import { sayDone } from '../render.ts';
 import { showUnfinished } from '../repo-end.ts';
@@ -29,16 +29,22 @@ export const setupMachine = defineCommand({
       'make the datastore a pool of its own of this size, where forks are instant, e.g. 200G',
       parseSize,
     ),
+    datastoreFilesystem: option(
+      '--datastore-filesystem <name>',
+      'of that pool: btrfs or xfs; without it btrfs where the kernel has it',
+      parseWith(OPERATIONS['machine.setup'].input.shape.datastoreFilesystem.unwrap()),
+    ),
     registryMirror: mirrors,
   },
   changes: 'machine',
-  async run(command, { machine: name, datastoreSize, registryMirror }) {
+  async run(command, { machine: name, datastoreSize, datastoreFilesystem, registryMirror }) {
     const given = registryMirror.map((url) => parseValue(mirrorSchema, url));
     const machine = await machineTarget(command, name);
     const registryMirrors = given.length > 0 ? given : machine.machine.registryMirrors;
     const input: RequestOf<'machine.setup'> = {
       datastore: machine.machine.datastore,
       ...(datastoreSize === undefined ? {} : { datastoreSizeBytes: datastoreSize }),
+      ...(datastoreFilesystem === undefined ? {} : { datastoreFilesystem }),
       ...(registryMirrors === undefined ? {} : { registryMirrors }),
       ...(machine.machine.user === 'root' ? {} : { sudoUser: machine.machine.user }),
     };
