@@ -1,5 +1,5 @@
 // The administrator's own command for what the supervisor does: run by root on this machine, since these things happen
-// when no workstation is there (docs/decisions/0006-supervision.md). It can neither hold up nor break the supervision.
+// when no workstation is there (docs/decisions/0008-supervision.md). It can neither hold up nor break the supervision.
 import { hostname } from 'node:os';
 import { command } from '../lifecycle/command.ts';
 import type { System } from '../lifecycle/system.ts';
