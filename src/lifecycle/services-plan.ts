@@ -57,7 +57,10 @@ function startDockerStep({ units, net }: RepoTarget): Step<RepoFacts> {
   const ping = command('docker', '--host', `unix://${net.dockerSocket}`, 'version', '--format', '{{.Server.Version}}');
   // The unit cannot make it: even a line with "+" sees a /run of its own (systemd 257).
   const link = command('ln', '--symbolic', '--force', '--no-dereference', net.daemonSocket, net.dockerSocket);
-  return { ...start, actions: (facts) => [run(link), ...start.actions(facts), run(ping)], settleMs: 15_000 };
+  // dockerd gives its containerd 15 s and takes no other number: a busy machine may need a second try, which does nothing after a good one.
+  const firstTry = { ...command('systemctl', 'start', units.docker), timeoutMs: 180_000, allow: [1] };
+  const actions: typeof start.actions = (facts) => [run(link), run(firstTry), ...start.actions(facts), run(ping)];
+  return { ...start, actions, settleMs: 15_000 };
 }
 
 /** Written before the first function runs, so that a shutdown in the middle of `up` still runs `down`. */
