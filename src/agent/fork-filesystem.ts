@@ -2,6 +2,7 @@
 import { command } from '../lifecycle/command.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
+import { mountVolume } from '../lifecycle/volume.ts';
 import { RdcError } from '../protocol/errors.ts';
 import { holdContainers } from './held-containers.ts';
 
@@ -31,7 +32,7 @@ export async function renewFilesystem(system: System, target: RepoTarget): Promi
 export async function quietContainers(system: System, target: RepoTarget): Promise<number> {
   const { paths } = target;
   await system.makeDirectory(paths.mountPoint, 0o755);
-  await system.run(command('mount', '-t', 'ext4', '-o', 'discard', paths.mapperDevice, paths.mountPoint));
+  await system.run(mountVolume(paths));
   const held = await holdContainers(system, target);
   await system.run(command('sync', '--file-system', paths.mountPoint));
   return held;

@@ -3,7 +3,7 @@
 // umount on the host says nothing about other mount namespaces.
 import { RdcError } from '../protocol/errors.ts';
 import type { Secret } from '../protocol/secret.ts';
-import { command } from './command.ts';
+import { type Command, command } from './command.ts';
 import type { RepoFacts } from './facts.ts';
 import {
   attachLoop,
@@ -16,7 +16,7 @@ import {
 } from './luks.ts';
 import type { Action, Step } from './step.ts';
 import { makeDirectory, run } from './step.ts';
-import type { RepoTarget } from './target.ts';
+import type { RepoPaths, RepoTarget } from './target.ts';
 
 /** With `lockFile` the opening waits for others that take as much memory; with `header` it is by that file's header, read-only. */
 export type Key = { credential: Secret; lockFile?: string; header?: string } | { keyFile: string };
@@ -121,17 +121,21 @@ function openStep(target: RepoTarget, key: Key | undefined): Step<RepoFacts> {
   }
 }
 
+/**
+ * discard: freed space goes back to the sparse image and so to the host (SPEC section 4). --rw: without it mount(8) would mount a
+ * mapping that a header's restore was cut off in read-only, with a warning only.
+ */
+export function mountVolume({ mapperDevice, mountPoint }: RepoPaths): Command {
+  return command('mount', '--rw', '-t', 'ext4', '-o', 'discard', mapperDevice, mountPoint);
+}
+
 function mountStep({ paths, name }: RepoTarget): Step<RepoFacts> {
   return {
     id: 'volume.mount',
     title: 'mount the filesystem',
     already: 'the filesystem is mounted',
     isDone: (facts) => facts.mounted,
-    actions: () => [
-      makeDirectory(paths.mountPoint, 0o755),
-      // discard: freed space goes back to the sparse image and so to the host (SPEC section 4).
-      run(command('mount', '-t', 'ext4', '-o', 'discard', paths.mapperDevice, paths.mountPoint)),
-    ],
+    actions: () => [makeDirectory(paths.mountPoint, 0o755), run(mountVolume(paths))],
     explain: (error) =>
       new RdcError('VOLUME_DAMAGED', `the filesystem of repository "${name}" cannot be mounted`, {
         hint: `on the server: cryptsetup open ${paths.image} check && fsck.ext4 /dev/mapper/check; cryptsetup close check`,

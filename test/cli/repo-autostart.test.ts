@@ -80,3 +80,10 @@ test('a wrong credential: exit code 12, nothing marked', async () => {
   expect((await rdc('repo autostart enable shop')).exitCode).toBe(12);
   expect(marked()).toEqual([]);
 });
+
+test('enable-all with --detach names the runs and promises nothing', async () => {
+  await rdc('repo create loose --size 1G');
+  const { stderr } = await rdc('repo autostart enable-all --detach');
+  expect(stderr).toMatch(/loose: detached as run [0-9a-f-]+/);
+  expect(stderr).not.toContain('start when it boots');
+});

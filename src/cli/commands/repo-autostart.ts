@@ -81,7 +81,7 @@ const enableAll = defineCommand({
     const { context } = await currentPlace(command);
     return await withAgent(command, machine, async (client) => {
       const { repositories } = await call(command, client, 'repo.autostart-list', {});
-      const rows: { name: string; result: string; reason?: string }[] = [];
+      const rows: ({ name: string } & Tried)[] = [];
       for (const { name, guid, enabled } of repositories) {
         if (enabled) {
           rows.push({ name, result: 'already' });
@@ -92,23 +92,27 @@ const enableAll = defineCommand({
         rows.push({ name, ...(await tryOne(command, client, repo)) });
       }
       io.printJson({ machine: machine.name, dryRun: command.dryRun, repositories: rows });
-      for (const { name, result, reason } of rows) io.say(`${name}: ${reason ?? result}`);
+      for (const { name, result, reason, run } of rows)
+        io.say(`${name}: ${reason ?? result}${command.detach && run !== undefined ? ` as run ${run}` : ''}`);
       const failed = rows.filter(({ result }) => result === 'failed');
       if (failed.length > 0) return 'PARTIAL';
-      sayDone(io, command.dryRun, `all repositories of "${machine.name}" start when it boots`);
+      // What goes on without us may still fail; the runs are named above.
+      if (!command.detach) sayDone(io, command.dryRun, `all repositories of "${machine.name}" start when it boots`);
       return undefined;
     });
   },
 });
 
-async function tryOne(
-  command: CommandContext,
-  client: AgentClient,
-  repo: RepositoryTarget,
-): Promise<{ result: string; reason?: string }> {
+interface Tried {
+  result: string;
+  reason?: string;
+  run?: string;
+}
+
+async function tryOne(command: CommandContext, client: AgentClient, repo: RepositoryTarget): Promise<Tried> {
   try {
-    const { outcome } = await change(command, { client, repo, given: undefined }, 'repo.autostart-enable');
-    return { result: outcome };
+    const { outcome, run } = await change(command, { client, repo, given: undefined }, 'repo.autostart-enable');
+    return { result: outcome, run };
   } catch (error) {
     if (!(error instanceof RdcError) || error.code === 'INTERRUPTED' || error.code === 'CONNECTION_LOST') throw error;
     return { result: 'failed', reason: error.message };

@@ -13,7 +13,8 @@ import { machineOfRepo, repoArgument, yes } from './options.ts';
 export const repoDelete = defineCommand({
   name: 'repo delete',
   summary: 'delete a repository with all its data',
-  details: 'Stops its services, closes and removes the image. Its credential is removed from this workstation too.',
+  details:
+    'Stops its services, closes and removes the image. Its credential is removed from this workstation too, but not with --detach.',
   args: { name: repoArgument },
   options: { machine: machineOfRepo, yes },
   changes: 'machine',
