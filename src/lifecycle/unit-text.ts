@@ -19,10 +19,11 @@ export function execLine({ file, args }: Pick<Command, 'file' | 'args'>, toleran
   return `${tolerant ? '-' : ''}${[file, ...args].map(quoteExecWord).join(' ')}`;
 }
 
-/** "%" starts a specifier and "$" a variable in Exec lines: both are doubled. */
+/** "%" starts a specifier and "$" a variable in Exec lines: both are doubled; an end of line would end the setting. */
 export function quoteExecWord(word: string): string {
   const literal = word.replaceAll('%', '%%').replaceAll('$', '$$$$');
-  return /^[\w@%+=:,./$-]+$/.test(literal) ? literal : `"${literal.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
+  if (/^[\w@%+=:,./$-]+$/.test(literal)) return literal;
+  return `"${literal.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`;
 }
 
 /** For systemd-run: it replaces ${NAME} and $$ in the words of a transient unit as well, and leaves "%" alone. */
