@@ -18,6 +18,7 @@ import { powerCut, stopVm } from '../../src/cli/playground/stop.ts';
 
 export interface VmOptions {
   flavour?: Flavour;
+  /** Default: one. Two machines run at a time, and emulated processors that wait for each other's turn took a quarter of it. */
   cpus?: number;
   memoryMiB?: number;
   /** unsafe (default) is fastest; power-cut tests want writeback. */
@@ -64,8 +65,8 @@ export async function startTestVm(options: VmOptions = {}): Promise<TestVm> {
   const stateDir = await mkdtemp(join(tmpdir(), 'rdc-vm-'));
   const steps: StepReport[] = [];
   const report = options.report ?? ((step: StepReport) => void steps.push(step));
-  const { flavour, cpus, memoryMiB, diskCache = 'unsafe' } = options;
-  const wanted = { ...(flavour ? { flavour } : {}), ...(cpus ? { cpus } : {}), ...(memoryMiB ? { memoryMiB } : {}) };
+  const { flavour, cpus = 1, memoryMiB, diskCache = 'unsafe' } = options;
+  const wanted = { cpus, ...(flavour ? { flavour } : {}), ...(memoryMiB ? { memoryMiB } : {}) };
   const start = async () => (await opsUp({ ...wanted, diskCache, stateDir, cacheDir, report })).vm;
   try {
     if (options.origin !== undefined) await copyMachine(options.origin, join(stateDir, PLAYGROUND));

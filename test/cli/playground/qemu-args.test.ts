@@ -23,8 +23,8 @@ const options: QemuOptions = {
 };
 
 it('hides cmpxchg16b from the guest only where QEMU miscompiles it', () => {
-  expect(accelArgs('tcg', { ...options, qemuVersion: 7 })).toContain('max,cx16=off');
-  expect(accelArgs('tcg', options)).toContain('max');
+  expect(accelArgs('tcg', { ...options, qemuVersion: 7 }).at(-1)).toMatch(/^max,.*cx16=off/);
+  expect(accelArgs('tcg', options).at(-1)).toMatch(/^max,(?!.*cx16)/);
   expect(accelArgs('kvm', options)).toEqual(['-accel', 'kvm', '-cpu', 'host']);
 });
 
