@@ -86,9 +86,11 @@ describe('the complete example', () => {
   });
 
   test('a dry run of the setup changes nothing', async () => {
-    const before = await vm.root("find / -xdev -newer /proc/1 -path '*rediacc*' -o -xdev -name 'renet*'");
+    const places = '/etc /mnt /opt /run /tmp /usr/bin /usr/lib /usr/local /var';
+    const ours = `find ${places} -xdev -maxdepth 3 -path '*rediacc*' -o -name 'renet*'`;
+    const before = await vm.root(ours);
     await desk.done('context setup-machine prod-1 --dry-run');
-    expect(await vm.root("find / -xdev -newer /proc/1 -path '*rediacc*' -o -xdev -name 'renet*'")).toBe(before);
+    expect(await vm.root(ours)).toBe(before);
   });
 
   test('the setup brings what is missing, and once more changes nothing', async () => {
@@ -192,40 +194,6 @@ describe('the complete example', () => {
   });
 });
 
-describe('a restart of the server', () => {
-  test('ends the services in order, and what is marked for it comes back by itself', async () => {
-    const { guid, image } = await statusOf('webapp');
-    await desk.done('repo autostart enable webapp -m prod-1');
-    const keyFile = `/mnt/rediacc/.credentials/keys/${guid}.key`;
-    expect(await vm.root(`stat -c '%a %U %s' ${keyFile}`)).toBe('600 root 256');
-    expect(await vm.root(`cryptsetup open --test-passphrase --key-slot 1 -d ${keyFile} ${image} && echo opens`)).toBe(
-      'opens',
-    );
-    await vm.reboot();
-    const log = await vm.root(`journalctl -b -1 --no-pager -o cat _SYSTEMD_UNIT=rediacc-repo@${guid}.service + _PID=1`);
-    const order = ['repo', 'docker', 'net', 'volume'].map((unit) => log.lastIndexOf(`Stopped rediacc-${unit}@${guid}`));
-    expect(Math.min(...order)).toBeGreaterThan(0);
-    expect(order).toEqual([...order].sort((a, b) => a - b));
-    expect(log).toMatch(/root down: done/);
-    expect(log).not.toMatch(/rediacc-[^\n]*(timed out|Failed with result)/);
-    // The server's own container has started anew with it.
-    hostDocker = await ownDocker();
-    // Nobody types anything: it answers when the machine has started it.
-    const answer = await vm.root('until curl -sf --max-time 20 http://127.0.11.4:8080/; do sleep 1; done', {
-      timeoutMs: 580_000,
-    });
-    expect(JSON.parse(answer).visits).toBe(3);
-    type Listed = { repositories: { name: string; enabled: boolean; lastBoot?: { result: string } }[] };
-    const booted = async () => (await desk.json<Listed>('repo autostart list -m prod-1')).repositories[0];
-    while ((await booted())?.lastBoot === undefined) await vm.root('sleep 1');
-    expect(await booted()).toMatchObject({ name: 'webapp', enabled: true, lastBoot: { result: 'done' } });
-    await desk.done('repo autostart disable webapp -m prod-1');
-    expect(await vm.root(`ls /mnt/rediacc/.credentials/keys; cryptsetup luksDump ${image} | grep -c 'luks2$'`)).toBe(
-      '1',
-    );
-  });
-});
-
 describe('next to it, at the same time', () => {
   test("the page's own files, and a compose file as people write them, come up unchanged with one command", async () => {
     // The second has a bridge network, a published port and a build.
@@ -249,7 +217,7 @@ describe('next to it, at the same time', () => {
     expect(JSON.parse(await fetched('http://127.0.11.68:8080/')).visits).toBe(1);
     expect(JSON.parse(await fetched('http://127.0.11.130:8080/')).visits).toBe(1);
     // The one that ran answers as before.
-    expect(JSON.parse(await fetched('http://127.0.11.4:8080/')).visits).toBe(4);
+    expect(JSON.parse(await fetched('http://127.0.11.4:8080/')).visits).toBe(3);
   }, 1_500_000);
 
   test('deleting one leaves the others alone', async () => {
@@ -258,7 +226,7 @@ describe('next to it, at the same time', () => {
     await desk.done('repo delete page -m prod-1 --yes');
     expect(await remainsOf(vm, { guid, networkId: 2880 })).toEqual([]);
     expect(await vm.root(`find /mnt/rediacc -name '*${guid}*'`)).toBe('');
-    expect(JSON.parse(await fetched('http://127.0.11.4:8080/')).visits).toBe(5);
+    expect(JSON.parse(await fetched('http://127.0.11.4:8080/')).visits).toBe(4);
     expect(await ownDocker()).toBe(hostDocker);
   });
 });

@@ -308,14 +308,6 @@ describe('interrupted', () => {
     await desk.done('repo down shop --unmount');
     expect(await remainsOf(vm, { guid: await guidOf('shop'), networkId: 2816 })).toEqual([]);
   });
-
-  test('the machine restarted in between', async () => {
-    await desk.done('repo mount shop');
-    await vm.reboot();
-    expect((await desk.json<{ state: string }>('repo status shop')).state).toBe('closed');
-    await desk.done('repo mount shop');
-    await desk.done('repo unmount shop');
-  });
 });
 
 async function until(condition: () => boolean): Promise<void> {

@@ -43,8 +43,8 @@ export type TestVm = VmInstance & {
   root(command: string | readonly string[], options?: SshOptions): Promise<string>;
   /** kill -9 of the machine. */
   powerCut(): Promise<void>;
-  /** Clean shutdown; resolves once the machine is off. */
-  stop(): Promise<{ clean: boolean }>;
+  /** Clean shutdown; resolves once the machine is off. Milliseconds, for one that has much to end. */
+  stop(timeoutMs?: number): Promise<{ clean: boolean }>;
   /** Starts it again after powerCut or stop: same disks, keys and port. */
   start(): Promise<void>;
   /** Shuts down and starts again within the same virtual hardware session. */
@@ -133,10 +133,10 @@ function testVm(instance: VmInstance, held: Held): TestVm {
     async powerCut() {
       await powerCut(vm.dir);
     },
-    async stop() {
+    async stop(timeoutMs) {
       const trouble = kernelTrouble(await readConsole(vm.consoleLog));
       if (trouble.length > 0) throw new Error(`the guest kernel broke: ${trouble[0]}`);
-      return stopVm(vm.name, vm.dir);
+      return stopVm(vm.name, vm.dir, timeoutMs === undefined ? {} : { timeoutMs });
     },
     async start() {
       Object.assign(vm, await held.start());

@@ -1,0 +1,191 @@
+// A machine that goes down and comes back: every repository ends in order, marked for the start at boot or not, in bounded
+// time whatever its down() does; what is marked is back without a command; one that is broken is told and stops no other.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import {
+  answeredAfter,
+  type BootRepository,
+  makeRepositories,
+  NOTED_DOWN,
+  RECOVERIES,
+  SLOW_END,
+  untilAnswers,
+} from './boot-repositories.ts';
+import type { Desk } from './desk.ts';
+import { startSetUp } from './set-up.ts';
+import type { TestVm } from './vm.ts';
+
+const DATABASE = `services:
+  postgres:
+    image: postgres:16
+    network_mode: host
+    volumes: ["./data/postgres:/var/lib/postgresql/data"]
+    environment: {POSTGRES_PASSWORD: changeme}
+    command: -c listen_addresses=\${POSTGRES_IP}
+`;
+/** The container stays, and its log with it. Once, where "hold" is there, its prep() never ends. */
+const STOPPED = `prep() { if test -e hold; then rm hold; sleep infinity; fi; }
+up() { renet compose -- up -d; }
+down() { renet compose -- stop; echo down >> data/downs; }
+`;
+/** As a pull does where the network comes late. */
+const NEEDS_REGISTRY = 'prep() { curl -sSf -m 5 http://10.0.2.15:5000/v2/; }\nup() { renet compose -- up -d; }\n';
+const HANGS = 'up() { renet compose -- up -d; }\ndown() { sleep infinity; }\n';
+
+interface Listed {
+  repositories: { name: string; enabled: boolean; lastBoot?: { result: string; reason?: string } }[];
+}
+
+let vm: TestVm;
+let desk: Desk;
+let data: BootRepository;
+let web: BootRepository;
+let hanging: BootRepository;
+
+const count = (repo: BootRepository, file: string) =>
+  vm.root(`cat ${repo.mountPoint}/data/${file} 2>/dev/null | wc -l`).then(Number);
+const journal = (units: readonly string[], boot: 0 | -1) =>
+  vm.root(`journalctl -b ${boot} --no-pager -o cat ${units.map((unit) => `-u '${unit}'`).join(' ')}`);
+
+beforeAll(async () => {
+  ({ vm, desk } = await startSetUp());
+  [data, hanging, web] = (await makeRepositories(
+    { vm, desk },
+    {
+      data: { rediaccfile: STOPPED, compose: DATABASE },
+      hanging: { rediaccfile: HANGS, compose: SLOW_END },
+      web: { rediaccfile: NEEDS_REGISTRY + NOTED_DOWN, compose: SLOW_END },
+    },
+  )) as [BootRepository, BootRepository, BootRepository];
+  await desk.done('repo up-all');
+  await Promise.all(['data', 'web'].map((name) => desk.done(`repo autostart enable ${name}`)));
+  // So that the test need not wait five minutes for it.
+  const limit = `/etc/systemd/system/rediacc-repo@${hanging.guid}.service.d/50-limit.conf`;
+  await vm.root(
+    `mkdir -p ${limit.slice(0, limit.lastIndexOf('/'))} && printf '[Service]\\nTimeoutStopSec=40\\n' > ${limit}`,
+  );
+}, 900_000);
+afterAll(async () => {
+  await desk?.destroy();
+  await vm?.destroy();
+});
+
+test('what is no shutdown runs no down(): isolate, daemon-reload, a restart of the daemon, an upgrade of the agent', async () => {
+  const states = `systemctl show -p Id,ActiveState 'rediacc-*@*' | paste -sd ' ' | sed 's/  */ /g'`;
+  const before = await vm.root(states);
+  expect(before.match(/ActiveState=active/g)).toHaveLength(12);
+  await vm.root('systemctl isolate multi-user.target && systemctl daemon-reload');
+  expect(await vm.root(states)).toBe(before);
+  expect(await count(web, 'ended')).toBe(0);
+  await vm.root(`systemctl restart rediacc-docker@${web.guid}; ${untilAnswers(web)}`);
+  expect(await count(web, 'ended')).toBe(1);
+  // An agent of another build is replaced by whoever comes next.
+  await vm.root("echo '// another' >> /usr/lib/rediacc/current/renet.mjs; systemctl restart rediacc-agent");
+  await desk.done('repo status web');
+  expect(await vm.ssh('root', 'tail -1 /usr/lib/rediacc/current/renet.mjs')).not.toMatchObject({
+    stdout: '// another',
+  });
+  expect(await vm.root(states)).toBe(before);
+  expect(await count(web, 'downs')).toBe(0);
+});
+
+describe('after a reboot', () => {
+  test('all that is marked answers, without a command', async () => {
+    await vm.reboot();
+    const seconds = await answeredAfter(vm, [untilAnswers(web), untilAnswers(data, 5432)]);
+    console.log(`from the start of the kernel to the last service answering: ${seconds} s`);
+    const { repositories } = await desk.json<Listed>('repo autostart list');
+    expect(repositories).toMatchObject([
+      { name: 'data', enabled: true, lastBoot: { result: 'done' } },
+      { name: 'hanging', enabled: false, state: 'closed' },
+      { name: 'web', enabled: true, lastBoot: { result: 'done' } },
+    ]);
+  });
+
+  test('down() had run and finished, once, and what it stopped had ended by itself', async () => {
+    expect(await count(web, 'downs')).toBe(1);
+    expect(await count(web, 'ended')).toBe(2);
+    const docker = `docker -H unix:///run/rediacc/docker-${data.networkId}.sock`;
+    const log = await vm.root(`${docker} logs "$(${docker} ps --quiet)" 2>&1`);
+    expect(log.match(/database system is shut down/g)?.length).toBeGreaterThan(0);
+    expect(log.match(/database system was shut down/g)?.length).toBeGreaterThan(0);
+    expect(log).not.toMatch(/not properly shut down/);
+  });
+
+  test('each chain was undone in order, none by its time limit', async () => {
+    for (const { guid } of [data, web]) {
+      const units = ['repo', 'docker', 'net', 'volume'].map((unit) => `rediacc-${unit}@${guid}`);
+      const log = await journal(units, -1);
+      const order = units.map((unit) => log.lastIndexOf(`Stopped ${unit}`));
+      expect(Math.min(...order)).toBeGreaterThan(0);
+      expect(order).toEqual([...order].sort((a, b) => a - b));
+      expect(log).toMatch(/root down: done/);
+      expect(log).not.toMatch(/timed out|Failed with result/);
+    }
+  });
+
+  test('a down() that never ends had its time; then its services ended by themselves and its volume was closed', async () => {
+    const log = await journal([`rediacc-repo@${hanging.guid}`], -1);
+    expect(log).toMatch(/timed out/);
+    const rest = ['docker', 'net', 'volume'].map((unit) => `rediacc-${unit}@${hanging.guid}`);
+    const others = await journal(rest, -1);
+    for (const unit of rest) expect(others).toMatch(`Stopped ${unit}`);
+    expect(others).not.toMatch(/timed out|Failed with result/);
+    await desk.done('repo mount hanging');
+    expect(await count(hanging, 'ended')).toBe(1);
+  });
+
+  test('no filesystem had to be recovered', async () => {
+    expect(await vm.root(RECOVERIES)).toBe('');
+    // The control: the kernel's words are there.
+    expect(await vm.root("journalctl -k -b --no-pager -o cat | grep -c 'EXT4-fs (dm-.*mounted filesystem'")).toBe('3');
+  });
+});
+
+describe('one after a power-off, broken in three ways', () => {
+  test('a prep() that needs the network is called again; broken ones are told and stop nobody', async () => {
+    await desk.done('repo autostart enable hanging');
+    await vm.root(`mv /mnt/rediacc/repositories/${hanging.guid} /mnt/rediacc/taken-away
+      head -c 256 /dev/urandom > /mnt/rediacc/.credentials/keys/${data.guid}.key
+      systemctl disable --quiet docker-registry`);
+    // Something is being done just then.
+    await vm.root(`touch ${data.mountPoint}/hold`);
+    const up = desk.start('repo up data');
+    await vm.root(`while test -e ${data.mountPoint}/hold; do sleep 0.5; done`);
+    expect(await vm.stop(300_000)).toMatchObject({ clean: true });
+    await up.ended;
+    await vm.start();
+    const results = "grep -l 'the machine is going down' /var/lib/rediacc/runs/*/result.json | wc -l";
+    expect(await vm.root(results)).toBe('1');
+    expect(await journal([`rediacc-*@${data.guid}`], -1)).not.toMatch(/timed out|Failed with result/);
+    const told = () => vm.root('journalctl -b --no-pager -o cat -u rediacc-autostart');
+    while (!/"web" is tried again/.test(await told())) await vm.root('sleep 1');
+    // The control: it is the registry that it waits for.
+    expect((await vm.ssh('root', `nc -z -w 5 ${web.address} 8080`)).exitCode).not.toBe(0);
+    await vm.root('systemctl start docker-registry');
+    await answeredAfter(vm, [untilAnswers(web)]);
+    while (!/the start of the marked repositories: partial/.test(await told())) await vm.root('sleep 1');
+    const { repositories } = await desk.json<Listed>('repo autostart list');
+    const reasons = {
+      data: 'the machine\'s own key does not open repository "data" any more',
+      hanging: expect.stringMatching(/image/),
+    };
+    expect(repositories).toMatchObject([
+      { name: 'data', lastBoot: { result: 'failed', reason: reasons.data } },
+      { name: 'hanging', lastBoot: { result: 'failed', reason: reasons.hanging } },
+      { name: 'web', lastBoot: { result: 'done' } },
+    ]);
+    expect(await told()).toMatch(reasons.data);
+    expect(await told()).toMatch(/hanging: failed.*image/);
+    expect(await count(web, 'downs')).toBe(2);
+    expect(await vm.root(RECOVERIES)).toBe('');
+  });
+
+  test('who has the credential mends the key with the next up', async () => {
+    const { stderr } = await desk.rdc('repo up data');
+    expect(stderr).toMatch(/did not fit and was renewed/);
+    expect(await count(data, 'downs')).toBe(2);
+    await vm.root(
+      `cryptsetup open --test-passphrase --key-slot 1 -d /mnt/rediacc/.credentials/keys/${data.guid}.key /mnt/rediacc/repositories/${data.guid}`,
+    );
+  });
+});
