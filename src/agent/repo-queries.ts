@@ -77,6 +77,7 @@ export async function repoStatus(
     ...(await parentName(bench)),
     services: facts.mounted ? await services(bench, context, facts) : [],
     limits: limitsOf(record),
+    ...(record.resize === undefined ? {} : { resizingTo: record.resize.sizeBytes }),
     ...(record.lastUp === undefined ? {} : { lastUp: record.lastUp }),
   };
 }

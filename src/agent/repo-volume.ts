@@ -11,6 +11,7 @@ import { closeVolumeSteps, isClosed, type Key, mountVolumeSteps, openVolumeSteps
 import { RdcError } from '../protocol/errors.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import type { Secret } from '../protocol/secret.ts';
+import { exactSize } from '../protocol/size.ts';
 import type { Finished, RunContext } from './handlers.ts';
 import { MEMORY_HARD_LOCK } from './layout.ts';
 import { carryOut, openWorkbench, type Workbench } from './repo-workbench.ts';
@@ -58,22 +59,29 @@ export async function openSteps(
   credential: Secret | undefined,
 ): Promise<Step<RepoFacts>[]> {
   const key = await keyFor(bench, system, credential);
-  if (key === undefined && (await bench.observe()).mapping === undefined) {
-    throw new RdcError(
-      'CREDENTIAL_MISSING',
-      `repository "${bench.record.name}" is closed and no credential for it is known`,
-      {
-        hint: `rdc repo credential add ${bench.record.name}`,
-      },
-    );
-  }
+  const facts = await bench.observe();
+  if (!facts.mounted) refuseHalfResized(bench);
+  if (key === undefined && facts.mapping === undefined) throw credentialMissing(bench);
   return [
     ...openVolumeSteps(bench.target, key),
     ...mountVolumeSteps(bench.target, declareSteps(bench.target, bench.files)),
   ];
 }
 
-async function keyFor(
+export function credentialMissing({ record }: Workbench): RdcError {
+  return new RdcError('CREDENTIAL_MISSING', `repository "${record.name}" is closed and no credential for it is known`, {
+    hint: `rdc repo credential add ${record.name}`,
+  });
+}
+
+function refuseHalfResized({ record: { name, resize } }: Workbench): void {
+  if (!resize?.offline) return;
+  throw new RdcError('FAILED', `a resize of "${name}" was cut off: its filesystem may be half moved`, {
+    hint: `rdc repo resize ${name} --size ${exactSize(resize.sizeBytes)}`,
+  });
+}
+
+export async function keyFor(
   { target }: Workbench,
   system: RunContext['system'],
   credential: Secret | undefined,
@@ -98,7 +106,7 @@ export async function close(bench: Workbench, context: RunContext): Promise<bool
   return stopped || closed;
 }
 
-async function refuseHeldVolume({ record, observe }: Workbench, { system }: RunContext): Promise<void> {
+export async function refuseHeldVolume({ record, observe }: Workbench, { system }: RunContext): Promise<void> {
   const facts = await observe();
   if (isClosed(facts) || facts.mapping === undefined) return;
   const holders = await findHolders(system, facts.mapping.deviceNumber);

@@ -96,6 +96,12 @@ export async function renderStatus(status: RepoStatus, machine: string, now: num
       ['network', `${status.subnet} (id ${status.networkId})`],
       ['fork of', status.parent === undefined ? undefined : (status.parentName ?? 'a repository that is deleted')],
       ['size', `${formatSize(status.sizeBytes)}, ${formatSize(status.allocatedBytes)} on disk`],
+      [
+        'resize',
+        status.resizingTo === undefined
+          ? undefined
+          : paint.yellow(`to ${formatSize(status.resizingTo)} was cut off; type it again`),
+      ],
       ['inside', room],
       ['image', status.image],
       ['mount point', volume.mounted ? status.mountPoint : undefined],

@@ -28,7 +28,7 @@ export interface NewVolume {
 }
 
 /** Left free on the datastore beside the new image's full size. */
-const DATASTORE_FLOOR = 64 * 1024 ** 2;
+export const DATASTORE_FLOOR = 64 * 1024 ** 2;
 
 /** A sparse image only reserves its size on paper; still none is made that could not be filled today. */
 export function refuseWithoutSpace(

@@ -84,6 +84,29 @@ export function luksTestKey(
   return { file: 'cryptsetup', args, stdin: key, allow: [WRONG_KEY_EXIT], timeoutMs: 300_000 };
 }
 
+/**
+ * To the size of the device below it. The kernel keeps the volume key in a keyring of its own, out of reach, so cryptsetup
+ * needs a key once more, and exits with 2 where it does not fit (cryptsetup-resize(8)).
+ */
+export function luksResize(mapping: string, key: Secret): Command {
+  return { file: 'cryptsetup', args: ['resize', '--key-file', '-', mapping], stdin: key, timeoutMs: 300_000 };
+}
+
+export function luksResizeWithKeyFile(mapping: string, keyFile: string): Command {
+  return command('cryptsetup', 'resize', '--key-file', keyFile, mapping);
+}
+
+/** Bytes before the encrypted data; `metadata` is what luksMetadata prints. */
+export function headerBytes(metadata: string): number {
+  const { segments } = JSON.parse(metadata) as { segments: Record<string, { offset: string }> };
+  return Number(segments['0']?.offset);
+}
+
+/** Tells the kernel that the image has another size by now. */
+export function resizeLoop(device: string): Command {
+  return command('losetup', '--set-capacity', device);
+}
+
 export function luksClose(mapping: string): Command {
   return command('cryptsetup', 'close', mapping);
 }

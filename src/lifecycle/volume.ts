@@ -32,7 +32,7 @@ export function mountVolumeSteps(target: RepoTarget, declareUnits: Step<RepoFact
 }
 
 /** Refuses an image that is missing or that somebody else has attached or opened. */
-function refuseForeignUse(target: RepoTarget, facts: RepoFacts): void {
+export function refuseForeignUse(target: RepoTarget, facts: RepoFacts): void {
   const { name, paths } = target;
   if (facts.image === undefined) {
     throw new RdcError(

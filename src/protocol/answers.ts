@@ -62,6 +62,8 @@ export const repoStatusSchema = repoSummarySchema.extend({
   /** Of a fork, for as long as that repository exists. */
   parentName: repoNameSchema.optional(),
   limits: limitsSchema,
+  /** A resize to this size was cut off; the same command again finishes it. */
+  resizingTo: z.number().optional(),
   /** How the last `up` ended, if there was one. */
   lastUp: z.object({ run: runIdSchema, outcome: z.string(), at: z.number() }).optional(),
 });

@@ -182,6 +182,12 @@ export const REPO_OPERATIONS = {
     output: changedRepo,
     changes: true,
   }),
+  'repo.resize': operation({
+    summary: 'repo resize',
+    input: oneRepo.extend({ ...maybeCredential, sizeBytes: imageSize }),
+    output: doneRepo.extend({ sizeBytes: z.number(), beforeBytes: z.number() }),
+    changes: true,
+  }),
   'repo.verify-credential': operation({
     summary: 'whether a credential opens the repository',
     input: oneRepo.extend({ credential: secretSchema }),

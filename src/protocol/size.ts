@@ -20,6 +20,14 @@ export function parseSize(text: string): number {
   return bytes;
 }
 
+/** The same size as parseSize reads it back, to the byte: for commands to paste. A multiple of 1024. */
+export function exactSize(bytes: number): string {
+  for (const unit of ['T', 'G', 'M'] as const) {
+    if (bytes % BINARY[unit] === 0) return `${bytes / BINARY[unit]}${unit}`;
+  }
+  return `${bytes / BINARY.K}K`;
+}
+
 /** Binary units with one decimal where it tells something: 10G, 1.5G, 320K, 12B. */
 export function formatSize(bytes: number): string {
   for (const unit of ['T', 'G', 'M', 'K'] as const) {

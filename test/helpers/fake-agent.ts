@@ -312,6 +312,13 @@ export class FakeMachine {
         repo.damaged = false;
         return { name, guid, changed };
       }
+      case 'repo.resize': {
+        if (repo.state === 'closed') this.#open({ ...repo }, input);
+        const beforeBytes = repo.sizeBytes;
+        repo.sizeBytes = Number(input.sizeBytes);
+        const sizes = { sizeBytes: repo.sizeBytes, beforeBytes };
+        return { name, guid, state: before, ...sizes, changed: beforeBytes !== repo.sizeBytes };
+      }
       case 'repo.delete':
         this.repos.splice(this.repos.indexOf(repo), 1);
         return { name, guid, changed: true };
