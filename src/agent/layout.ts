@@ -36,6 +36,7 @@ export function repoPaths(datastore: string, guid: Guid): RepoPaths {
     servicesFile: `${mountPoint}/.rediacc.json`,
     internal,
     dockerData: `${internal}/docker`,
+    deployed: `${internal}/deployed.json`,
     home: `${internal}/home`,
   };
 }

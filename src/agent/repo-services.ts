@@ -16,8 +16,10 @@ import { releaseContainers } from './held-containers.ts';
 import { type PreparedCalls, prepareCalls } from './prepare-calls.ts';
 import { planNetworkRepair, repairNetwork } from './repair-network.ts';
 import { repairAutostart } from './repo-autostart.ts';
+import { stateOf } from './repo-queries.ts';
 import { close, identity, openSteps } from './repo-volume.ts';
 import { carryOut, openWorkbench, type Workbench } from './repo-workbench.ts';
+import { chooseScope, forgetDeployed, rememberDeployed, type Scope, scopeName, snapshot } from './up-scope.ts';
 import { reportWarnings, warnOfNothing } from './up-warnings.ts';
 
 type UpInput = InputOf<'repo.up'>;
@@ -34,6 +36,9 @@ export async function upRepo(input: UpInput, context: RunContext): Promise<Finis
   if (context.dryRun) return planUp(bench, context, opening, input);
 
   await carryOut(bench, context, opening);
+  const found = await findRediaccfiles(context.system, bench.target.paths.mountPoint);
+  const scope = await chooseScope(bench, context, found, input);
+  if (scope.isEmpty) return unchanged(bench, context);
   if (input.credential !== undefined) await repairAutostart(bench, context, input.credential);
   const daemonWasUp = (await bench.observe()).units.docker.active === 'active';
   await repairNetwork(context);
@@ -44,40 +49,72 @@ export async function upRepo(input: UpInput, context: RunContext): Promise<Finis
   await releaseContainers(context.system, bench.target);
 
   try {
-    const failed = await runUpPasses(bench, context, input);
+    const { failed, called, isWhole } = await runUpPasses(bench, context, input, scope);
     const outcome = failed.length === 0 ? 'done' : 'partial';
-    await rememberUp(bench, context, outcome, input);
+    await rememberUp(bench, context, isWhole ? outcome : 'partial', input);
     const services = await listServices(context.system, bench.target);
-    const state = input.prepOnly ? 'daemon' : 'up';
-    return { outcome, output: { ...identity(bench), state, changed: true, services, failed } };
+    const state = input.prepOnly ? 'daemon' : isWhole ? 'up' : 'partial';
+    const directories = called.map(scopeName);
+    return { outcome, output: { ...identity(bench), state, changed: true, services, directories, failed } };
   } catch (error) {
     await rememberUp(bench, context, 'failed', input);
     throw error;
   }
 }
 
-async function runUpPasses(bench: Workbench, context: RunContext, input: UpInput): Promise<Failure[]> {
-  const told = new Set<string>();
-  const rediaccfiles = await checkedRediaccfiles(bench, context);
-  if (rediaccfiles.length === 0) warnOfNothing(bench, context);
-  await pass('prep', rediaccfiles);
-  if (input.prepOnly) return [];
-  // prep may have written compose files, and even Rediaccfiles and .env files.
-  return pass('up', await checkedRediaccfiles(bench, context));
+/** Nothing of it is to be called, and it is up. */
+async function unchanged(bench: Workbench, { system, report }: RunContext): Promise<Finished<OutputOf<'repo.up'>>> {
+  const detail = 'no file has changed since its last good up()';
+  report({ kind: 'step', id: 'pass.up', title: 'call every up()', state: 'already', detail });
+  const services = await listServices(system, bench.target);
+  const state = stateOf(await bench.observe(), bench.record.lastUp?.outcome);
+  return {
+    outcome: 'done',
+    output: { ...identity(bench), state, changed: false, services, directories: [], failed: [] },
+  };
+}
 
-  async function pass(name: FunctionName, files: readonly Rediaccfile[]): Promise<Failure[]> {
+interface Passed {
+  failed: Failure[];
+  called: Rediaccfile[];
+  /** By now every directory is up. */
+  isWhole: boolean;
+}
+
+async function runUpPasses(bench: Workbench, context: RunContext, input: UpInput, scope: Scope): Promise<Passed> {
+  const told = new Set<string>();
+  const { all, called: prepared } = await checkedRediaccfiles(bench, context, scope);
+  if (all.length === 0) warnOfNothing(bench, context);
+  if (!input.prepOnly) await forgetDeployed(bench, context, scope);
+  await pass('prep', all, prepared);
+  if (input.prepOnly) return { failed: [], called: prepared, isWhole: true };
+  // prep may have written compose files, and even Rediaccfiles and .env files.
+  const { all: files, called } = await checkedRediaccfiles(bench, context, scope);
+  const digests = await snapshot(bench, context, called);
+  const failed = await pass('up', files, called);
+  const areAllGood = await rememberDeployed(bench, context, files, { called, failed, digests });
+  return { failed, called, isWhole: areAllGood || !scope.isSelective };
+
+  /** Services of all directories get their slots, whichever are called. */
+  async function pass(
+    name: FunctionName,
+    files: readonly Rediaccfile[],
+    chosen: readonly Rediaccfile[],
+  ): Promise<Failure[]> {
     const scan = await updateServicesFile(context.system, bench.target, files);
     reportWarnings(context, scan.findings, told);
-    const calls = await prepareCalls(context.system, bench.target, files, scan.file);
+    const calls = await prepareCalls(context.system, bench.target, chosen, scan.file);
     refuseFaults(bench.record.name, calls.faults);
     return runPass(passRequest(bench, context, { name, calls, timeoutMs: input.timeoutMs }));
   }
 }
 
-async function checkedRediaccfiles(bench: Workbench, context: RunContext): Promise<Rediaccfile[]> {
-  const files = await findRediaccfiles(context.system, bench.target.paths.mountPoint);
-  refuseFaults(bench.record.name, await findFaults(context.system, bench.target.paths.mountPoint, files));
-  return files;
+async function checkedRediaccfiles(bench: Workbench, context: RunContext, scope: Scope) {
+  const { mountPoint } = bench.target.paths;
+  const all = await findRediaccfiles(context.system, mountPoint);
+  const called = all.filter(scope.includes);
+  refuseFaults(bench.record.name, await findFaults(context.system, mountPoint, called));
+  return { all, called };
 }
 
 interface Pass {
@@ -126,9 +163,20 @@ async function planUp(
     (name): PlanStep => ({ id: `pass.${name}`, title: `call every ${name}()`, expect: 'unknown' }),
   );
   const files = facts.mounted ? await findRediaccfiles(context.system, bench.target.paths.mountPoint) : undefined;
-  const called = files === undefined ? passes : names.flatMap((name) => files.map((file) => callStep(name, file)));
+  const chosen = files === undefined ? undefined : await chosenOf(bench, context, files, input);
+  const called = chosen === undefined ? passes : names.flatMap((name) => chosen.map((file) => callStep(name, file)));
   context.report({ kind: 'plan', steps: [...known, ...called] });
   return { outcome: 'planned' };
+}
+
+async function chosenOf(
+  bench: Workbench,
+  context: RunContext,
+  files: readonly Rediaccfile[],
+  input: UpInput,
+): Promise<Rediaccfile[]> {
+  const { includes } = await chooseScope(bench, context, files, input);
+  return files.filter(includes);
 }
 
 function callStep(name: FunctionName, file: Rediaccfile): PlanStep {

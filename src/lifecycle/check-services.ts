@@ -1,6 +1,7 @@
 // Everything that can be told about a mounted repository from its files alone, before anything runs: which services it
 // has, and what is wrong or strange in compose files and Rediaccfiles. Reads only.
 import { posix } from 'node:path';
+import { bindsOf } from '../network/binds.ts';
 import { type PublishingService, portConflicts } from '../network/compose-conflicts.ts';
 import { checkService, checkTopLevel } from '../network/compose-warnings.ts';
 import { type Finding, Refusal } from '../network/finding.ts';
@@ -21,6 +22,8 @@ export interface ServiceCheck {
   findings: Finding[];
   /** Names in the order in which they get slots. */
   names: string[];
+  /** Absolute paths that services may write to, of the machine too. */
+  data: string[];
 }
 
 /** A larger Rediaccfile is not looked into. */
@@ -53,7 +56,8 @@ export async function checkServices(
     ...addressUses(services, target.networkId),
     ...portsNote(services),
   );
-  return { findings: inOrder(findings), names: distinctNames(services) };
+  const data = services.flatMap(({ value }) => bindsOf(value)).filter(({ readOnly }) => !readOnly);
+  return { findings: inOrder(findings), names: distinctNames(services), data: data.map(({ path }) => path) };
 }
 
 async function projectOrFinding(source: ComposeSource, directory: string): Promise<Tree | undefined> {

@@ -13,6 +13,8 @@ export interface RepoPaths {
   /** Everything of ours inside the volume. */
   internal: string;
   dockerData: string;
+  /** Which directories are up, and from what files: agent/deployed.ts. */
+  deployed: string;
   home: string;
 }
 

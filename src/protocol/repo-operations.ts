@@ -36,6 +36,8 @@ const doneRepo = z.object({
 const changedRepo = z.object({ name: repoNameSchema, guid: guidSchema, changed: z.boolean() });
 const upOutput = doneRepo.extend({
   services: z.array(serviceSchema),
+  /** Whose functions were called; "." is the root. */
+  directories: z.array(z.string()),
   /** Functions that failed without stopping the run, e.g. "backend up": the run is partial. */
   failed: z.array(z.object({ where: z.string(), reason: z.string() })),
 });
@@ -114,6 +116,10 @@ export const REPO_OPERATIONS = {
       /** false (--no-mount): refuse a closed repository. */
       mount: z.boolean().default(true),
       prepOnly: z.boolean().default(false),
+      /** Only the functions of these directories; "." is the root. */
+      only: z.array(z.string().min(1)).min(1).optional(),
+      /** Only of directories whose files have changed since their last good up(). */
+      changed: z.boolean().default(false),
       /** Per Rediaccfile function, milliseconds; absent: no limit. */
       timeoutMs,
     }),
@@ -123,7 +129,7 @@ export const REPO_OPERATIONS = {
   'repo.down': operation({
     summary: 'repo down',
     input: oneRepo.extend({ unmount: z.boolean().default(false), timeoutMs }),
-    output: upOutput.omit({ services: true }),
+    output: upOutput.omit({ services: true, directories: true }),
     changes: true,
   }),
   'repo.up-all': operation({

@@ -280,7 +280,7 @@ export class FakeMachine {
           report({ kind: 'step', id: 'up.root', title: 'root up', state: 'failed', detail: 'exit code 1', ms: 100 });
         repo.state = 'up';
         const services = [{ name: 'api', slot: 0, ip: '127.0.11.2', state: 'running', health: 'healthy' }];
-        return { name, guid, state: repo.state, changed: true, services, failed: this.#failed() };
+        return { name, guid, state: repo.state, changed: true, services, directories: ['.'], failed: this.#failed() };
       }
       case 'repo.down':
         repo.state = input.unmount === true ? 'closed' : 'daemon';

@@ -340,6 +340,24 @@ describe('what stops a run', () => {
     expect(await called()).toEqual(['prep', 'prep /backend']);
   });
 
+  test('--only calls the named directories, --changed those whose files are others', async () => {
+    await desk.done('repo down rules');
+    await replaceBy({ 'a/Rediaccfile': NOTING, 'b/Rediaccfile': NOTING });
+    const calls = async (options: string) => {
+      await vm.root(`rm -f ${mountPoint}/trace`);
+      const { exitCode } = await ran(`repo up rules ${options}`);
+      return [exitCode, ...(await called())];
+    };
+    expect(await calls('--only b')).toEqual([0, 'prep /b', 'up /b']);
+    expect((await desk.json<{ state: string }>('repo status rules')).state).toBe('partial');
+    expect(await calls('--changed')).toEqual([0, 'prep /a', 'up /a']);
+    await put({ 'b/app/main': 'new' });
+    expect(await calls('--changed')).toEqual([0, 'prep /b', 'up /b']);
+    expect(await calls('--changed')).toEqual([0]);
+    expect(await calls('--only c')).toEqual([10]);
+    expect((await desk.json<{ state: string }>('repo status rules')).state).toBe('up');
+  });
+
   test('an up of the root that fails stops; up sees what prep wrote; the slots of the manual have its addresses', async () => {
     const root = `${NOTING}
       prep() { note prep; printf 'services: {late: {image: busybox}}' >backend/compose.yaml; }

@@ -1,10 +1,11 @@
 // rdc repo up and down: the services of a repository, by its Rediaccfiles.
-import type { Service } from '../../protocol/operations.ts';
+import { OPERATIONS, type Service } from '../../protocol/operations.ts';
 import type { Secret } from '../../protocol/secret.ts';
 import { onRepository, runOperation, withAgent } from '../agent-run.ts';
-import { defineCommand, flag } from '../command.ts';
+import { defineCommand, flag, option } from '../command.ts';
 import { givenCredential, withCredential } from '../credential-source.ts';
 import type { Io } from '../io.ts';
+import { parseValue } from '../parse.ts';
 import { renderServices } from '../render-repo.ts';
 import { showEnd } from '../repo-end.ts';
 import { repositoryTarget } from '../target.ts';
@@ -22,23 +23,35 @@ const up = defineCommand({
     mount: flag('--mount', 'open the volume if it is closed; also done without this flag'),
     noMount: flag('--no-mount', 'refuse a closed repository'),
     prepOnly: flag('--prep-only', 'run the prep() functions only'),
+    only: option(
+      '--only <dirs>',
+      'call only the functions of these directories, e.g. backend,frontend; "." is the root',
+      (text) =>
+        parseValue(
+          OPERATIONS['repo.up'].input.shape.only,
+          text.split(',').filter((name) => name !== ''),
+        ),
+    ),
+    changed: flag('--changed', 'call only those of directories whose files have changed since their last good up()'),
     timeout: timeoutOption,
     ...credentialSource,
   },
   changes: 'machine',
-  async run(command, { name, machine: machineName, noMount, prepOnly, timeout, ...source }) {
+  async run(command, { name, machine: machineName, noMount, prepOnly, timeout, only, changed, ...source }) {
     const repo = await repositoryTarget(command, name, machineName);
     const { machine } = repo;
     const given = await givenCredential(command, source);
     return await withAgent(command, machine, async (client) => {
-      const input = { repo: repo.ref, mount: !noMount, prepOnly, timeoutMs: timeout };
+      const input = { repo: repo.ref, mount: !noMount, prepOnly, only, changed, timeoutMs: timeout };
       const attempt = (credential: Secret | undefined) =>
         runOperation(command, { client, machine }, 'repo.up', { ...input, credential });
       const end = await withCredential(command, { client, repo, given }, attempt);
       const what = prepOnly ? 'is prepared' : 'is up';
+      const called = end.output?.directories ?? [];
+      const which = only === undefined && !changed ? '' : ` (called: ${called.join(', ')})`;
       const result = showEnd(command, machine, end, {
-        done: `repository "${repo.name}" ${what} on "${machine.name}"`,
-        already: `repository "${repo.name}" ${what}`,
+        done: `repository "${repo.name}" ${what} on "${machine.name}"${which}`,
+        already: `nothing of repository "${repo.name}" has changed since it was brought up`,
       });
       await showServices(command.io, end.output?.services ?? []);
       return result;
