@@ -221,6 +221,10 @@ export function explainKeyFileFailure(error: unknown, repo: string): RdcError | 
   });
 }
 
+export function isWrongKey(error: unknown): boolean {
+  return exitCodeOf(error) === WRONG_KEY_EXIT;
+}
+
 /** The exit code that a COMMAND_FAILED error carries. */
 export function exitCodeOf(error: unknown): number | undefined {
   const cause = error instanceof RdcError ? error.cause : undefined;

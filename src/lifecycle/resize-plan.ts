@@ -8,7 +8,7 @@ import { command } from './command.ts';
 import { DATASTORE_FLOOR } from './create-plan.ts';
 import { checkExt4, type Ext4, explainCheckFailure, fills, growExt4, resizeExt4Apart } from './ext4.ts';
 import type { RepoFacts } from './facts.ts';
-import { explainOpenFailure, luksResize, luksResizeWithKeyFile, oneAtATime, resizeLoop } from './luks.ts';
+import { explainOpenFailure, isWrongKey, luksResize, luksResizeWithKeyFile, oneAtATime, resizeLoop } from './luks.ts';
 import type { Step } from './step.ts';
 import { run } from './step.ts';
 import type { RepoTarget } from './target.ts';
@@ -90,7 +90,8 @@ export function growOnlineSteps(target: RepoTarget, wantedBytes: number, key: Ke
       already: 'the encrypted volume is as large',
       isDone: (facts) => facts.mappingBytes === wantedBytes - facts.headerBytes,
       actions: () => [run(resizeMapping(target, key))],
-      explain: (error) => explainOpenFailure(error, name, paths.image, paths.headerBackup),
+      // It is open: whatever else cryptsetup says, its header is not what is wrong.
+      explain: (error) => (isWrongKey(error) ? explainOpenFailure(error, name) : error),
     },
     {
       id: 'filesystem.grow',
