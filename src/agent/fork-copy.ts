@@ -11,6 +11,7 @@ import { formatSize } from '../protocol/size.ts';
 import type { RunContext } from './handlers.ts';
 import { LIB_DIR, RUNTIME_DIR } from './layout.ts';
 import { freeBytes } from './repo-create.ts';
+import { refuseHalfResized } from './repo-volume.ts';
 import type { Workbench } from './repo-workbench.ts';
 import { reportedStep } from './reported-step.ts';
 
@@ -47,6 +48,7 @@ export async function refuseCopy(parent: Workbench, system: System, shares: bool
   if (facts.image === undefined) {
     throw new RdcError('VOLUME_DAMAGED', `the image of repository "${name}" is gone: there is nothing to copy`);
   }
+  refuseHalfResized(parent);
   if (!isClosed(facts) && !facts.mounted) {
     throw new RdcError('VOLUME_IN_USE', `the volume of repository "${name}" is open and not mounted`, {
       hint: `rdc repo unmount ${name}`,

@@ -74,7 +74,8 @@ export function credentialMissing({ record }: Workbench): RdcError {
   });
 }
 
-function refuseHalfResized({ record: { name, resize } }: Workbench): void {
+/** Until it is finished by the same command, nothing is made of what may be half moved. */
+export function refuseHalfResized({ record: { name, resize } }: Workbench): void {
   if (!resize?.offline) return;
   throw new RdcError('FAILED', `a resize of "${name}" was cut off: its filesystem may be half moved`, {
     hint: `rdc repo resize ${name} --size ${exactSize(resize.sizeBytes)}`,
