@@ -21,8 +21,10 @@ export interface Copied {
 }
 
 const FREEZE_COPY = `${LIB_DIR}/freeze-copy`;
-/** Then systemd ends the copy, which takes at most twice the second below, and thaws: within 10 s in all. */
-const LONGEST_FREEZE = '8s';
+/** Then the copying unit thaws by itself: within 10 s, also on a busy machine. */
+const LONGEST_FREEZE_SECONDS = 8;
+/** The thaw after a unit that was killed is a process too, and must not be ended for being slow; a copy that hangs may take as long to end. */
+const THAW_PATIENCE = '60s';
 const ALREADY_FROZEN = 75;
 /** Left free on the datastore beside a whole copy. */
 const DATASTORE_FLOOR = 64 * 1024 ** 2;
@@ -121,8 +123,9 @@ async function copyFrozen({ paths, guid }: RepoTarget, image: string, system: Sy
     await system.run({ ...command('sync', ...words), timeoutMs: Number.POSITIVE_INFINITY });
   }
   const properties = [
-    `RuntimeMaxSec=${LONGEST_FREEZE}`,
-    'TimeoutStopSec=1s',
+    // The script ends by itself before; this is for one that does not.
+    `RuntimeMaxSec=${2 * LONGEST_FREEZE_SECONDS}s`,
+    `TimeoutStopSec=${THAW_PATIENCE}`,
     // At shutdown it ends by itself; nothing may end it before it has thawed.
     'DefaultDependencies=no',
     `ExecStopPost=${FREEZE_COPY} thaw ${paths.mountPoint} ${flag}`,
@@ -132,9 +135,9 @@ async function copyFrozen({ paths, guid }: RepoTarget, image: string, system: Sy
       'systemd-run',
       ...['--pipe', '--wait', '--collect', '--quiet', '--service-type=exec', `--unit=${unit}`],
       ...properties.map((property) => `--property=${property}`),
-      ...[FREEZE_COPY, 'copy', paths.mountPoint, paths.image, image, flag],
+      ...[FREEZE_COPY, 'copy', paths.mountPoint, paths.image, image, flag, String(LONGEST_FREEZE_SECONDS)],
     ),
-    timeoutMs: 60_000,
+    timeoutMs: 240_000,
   });
   const micros = /^frozen for (\d+) us$/m.exec(stdout)?.[1];
   if (micros === undefined) throw new RdcError('STEP_NOT_VERIFIED', 'the copy did not tell how it ended');

@@ -67,7 +67,7 @@ test('an open one is copied by a unit that systemd thaws, and the time of the fr
   const { result, system, events } = await copied('mounted', true, { stdout: 'frozen for 85138 us\n' });
   expect(result).toEqual({ copy: 'shared', frozenMs: 86 });
   const words = system.commands.find(({ file }) => file === 'systemd-run')?.args ?? [];
-  expect(words).toContain('--property=RuntimeMaxSec=8s');
+  expect(words).toEqual(expect.arrayContaining(['--property=RuntimeMaxSec=16s', '--property=TimeoutStopSec=60s', '8']));
   expect(words.find((word) => word.includes('ExecStopPost='))).toContain(`thaw ${SHOP.paths.mountPoint}`);
   expect(events.at(-1)).toMatchObject({ state: 'done', detail: 'its filesystem was frozen for 86 ms' });
 });

@@ -3,9 +3,9 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Desk } from './desk.ts';
-import { startSetUp } from './set-up.ts';
-import type { TestVm } from './vm.ts';
+import type { Desk } from '../machine/desk.ts';
+import { startSetUp } from '../machine/set-up.ts';
+import type { TestVm } from '../machine/vm.ts';
 
 interface Row {
   name: string;
