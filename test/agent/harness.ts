@@ -28,7 +28,7 @@ export async function temporaryDirectory(): Promise<string> {
 
 /** What a handler of `repo.up` answers. */
 export function upOutput() {
-  return { name: 'shop', guid: GUID, state: 'up', changed: true, services: [], failed: [] } as const;
+  return { name: 'shop', guid: GUID, state: 'up', changed: true, services: [], directories: [], failed: [] } as const;
 }
 
 /** `repo.up` as the test wants it; nothing else is there. */
