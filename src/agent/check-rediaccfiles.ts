@@ -2,7 +2,7 @@
 import { command } from '../lifecycle/command.ts';
 import { nameOf, type Rediaccfile } from '../lifecycle/rediaccfile.ts';
 import type { System } from '../lifecycle/system.ts';
-import { RdcError } from '../protocol/errors.ts';
+import { messageOf, RdcError } from '../protocol/errors.ts';
 import { formatSize } from '../protocol/size.ts';
 
 const MOST_BYTES = 4 * 1024 ** 2;
@@ -71,7 +71,7 @@ async function readText(system: System, file: Rediaccfile): Promise<{ text: stri
   try {
     text = await system.readFile(path);
   } catch (error) {
-    return { fault: `${name}: cannot be read: ${error instanceof Error ? error.message : String(error)}` };
+    return { fault: `${name}: cannot be read: ${messageOf(error)}` };
   }
   if (text === undefined) return { fault: `${name}: it is not there any more` };
   // Behind a link the size is the link's own.

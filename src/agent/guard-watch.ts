@@ -2,6 +2,7 @@
 // in the kernel's tables, and costs nothing while there is none.
 import { command } from '../lifecycle/command.ts';
 import type { System } from '../lifecycle/system.ts';
+import { messageOf } from '../protocol/errors.ts';
 import type { SupervisionKind } from '../protocol/supervision.ts';
 import { observeGuard } from './guard-state.ts';
 import { GUARD_FILE } from './layout.ts';
@@ -105,7 +106,7 @@ async function restoreGuard({ system, record, now, isEnabled, tell, giveUp }: Gu
       },
     });
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     // Counted as well: what we do ourselves is told by the monitor, and must not have us do it for ever.
     record.setTries(MACHINE_SUBJECT, 'guard', counted(tries, now(), RULES.guard));
     tell('failed', `the firewall rules of the repositories could not be put back: ${reason}`);

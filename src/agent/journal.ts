@@ -2,6 +2,7 @@
 // that they outlive the daemon and a follower needs no memory; in memory for what must leave no trace.
 import { ftruncateSync, writeSync } from 'node:fs';
 import { mkdir, open } from 'node:fs/promises';
+import { messageOf } from '../protocol/errors.ts';
 import type { JournalEvent, RunEvent } from '../protocol/events.ts';
 import type { RunId } from '../protocol/ids.ts';
 import { formatSize } from '../protocol/size.ts';
@@ -100,7 +101,7 @@ class LogFile {
 
   tell(error: unknown): void {
     const { run, onTrouble } = this.#settings;
-    onTrouble(`the log of run ${run} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+    onTrouble(`the log of run ${run} cannot be written: ${messageOf(error)}`);
   }
 
   #add(event: RunEvent): void {

@@ -3,6 +3,7 @@
 import { hostname } from 'node:os';
 import { command } from '../lifecycle/command.ts';
 import type { System } from '../lifecycle/system.ts';
+import { messageOf } from '../protocol/errors.ts';
 import type { SupervisionEvent } from '../protocol/supervision.ts';
 
 /** Seconds that one call may take. */
@@ -35,7 +36,7 @@ export function createNotifier({ system, commandLine, onFailure }: NotifierDeps)
           if (line !== null) await call(system, line, event);
         })
         .catch((error: unknown) => {
-          onFailure(`the notify command failed: ${error instanceof Error ? error.message : String(error)}`);
+          onFailure(`the notify command failed: ${messageOf(error)}`);
         })
         .finally(() => {
           waiting -= 1;

@@ -1,4 +1,5 @@
 // A step of a run that is no plan's: reported from its start to its end, with its duration.
+import { messageOf } from '../protocol/errors.ts';
 import type { RunContext } from './handlers.ts';
 
 export interface ReportedStep {
@@ -29,7 +30,7 @@ export async function reportedStep<T>(
     event('done', detail?.(result));
     return result;
   } catch (error) {
-    event('failed', error instanceof Error ? error.message : String(error));
+    event('failed', messageOf(error));
     throw error;
   }
 }

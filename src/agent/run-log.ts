@@ -1,5 +1,6 @@
 // Opens the log of a new run: on disk, unless it is a dry run, which leaves no trace, or the disk does not take it: then
 // the run goes on without one (a full disk must not keep anybody from stopping a service) and says so.
+import { messageOf } from '../protocol/errors.ts';
 import type { RunResult } from '../protocol/operations.ts';
 import { type Journal, type JournalSettings, openJournal } from './journal.ts';
 import { memoryJournal } from './memory-journal.ts';
@@ -23,7 +24,7 @@ export async function openRunLog(settings: RunLogSettings): Promise<RunLog> {
   try {
     return await onDisk(settings);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     onTrouble(`run ${request.run} goes on without a log: ${reason}`);
     await removeRun(directory).catch((again: unknown) => onTrouble(`${directory} cannot be removed: ${String(again)}`));
     const log = inMemory(settings);
@@ -49,7 +50,7 @@ async function onDisk({ directory, request, onMore, onTrouble }: RunLogSettings)
         await writeResult(directory, result, Date.now());
         return true;
       } catch (error) {
-        onTrouble(`the end of run ${run} cannot be kept: ${error instanceof Error ? error.message : String(error)}`);
+        onTrouble(`the end of run ${run} cannot be kept: ${messageOf(error)}`);
         return false;
       }
     },

@@ -1,6 +1,6 @@
 // The runs of this daemon: locks, log, handler, result, in that order and back.
 import { randomBytes } from 'node:crypto';
-import { RdcError } from '../protocol/errors.ts';
+import { messageOf, RdcError } from '../protocol/errors.ts';
 import type { RunId } from '../protocol/ids.ts';
 import { OPERATIONS, type RunResult, type RunSummary } from '../protocol/operations.ts';
 import { carryOutRun } from './carry-out-run.ts';
@@ -138,9 +138,7 @@ class RunRegistry implements Runs {
 
   async #endUnits(run: RunId): Promise<void> {
     await this.#deps.endUnits(run).catch((error: unknown) => {
-      this.#deps.log(
-        `the units of run ${run} cannot be ended: ${error instanceof Error ? error.message : String(error)}`,
-      );
+      this.#deps.log(`the units of run ${run} cannot be ended: ${messageOf(error)}`);
     });
   }
 

@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { command } from '../lifecycle/command.ts';
+import { messageOf } from '../protocol/errors.ts';
 import type { RunId } from '../protocol/ids.ts';
 import { OPERATIONS } from '../protocol/operations.ts';
 import { agentVersion } from './agent-version.ts';
@@ -51,7 +52,7 @@ async function findProblem(): Promise<string | undefined> {
   try {
     return await tryOut(directory);
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return messageOf(error);
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

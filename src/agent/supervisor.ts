@@ -4,21 +4,21 @@ import { setMaxListeners } from 'node:events';
 import { uptime } from 'node:os';
 import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
-import { RdcError } from '../protocol/errors.ts';
+import { messageOf, RdcError } from '../protocol/errors.ts';
 import { type Guid, guidSchema } from '../protocol/ids.ts';
 import type { OutputOf, RepoSummary, RunResult } from '../protocol/operations.ts';
 import { type Attention, DEFAULT_SUPERVISION, type SupervisionKind } from '../protocol/supervision.ts';
 import { type GuardWatch, watchGuard } from './guard-watch.ts';
+import { leftByBoot } from './interrupted-boot.ts';
 import { NEEDS_DOWN_DIR, repoTarget, STATE_DIR } from './layout.ts';
-import { acquireLock } from './lock.ts';
 import { readMachine } from './machine-record.ts';
 import { createNotifier, type Notifier } from './notify-command.ts';
 import { createRepoStore, type RepoRecord } from './repo-store.ts';
 import type { RunEnd, Runs } from './runs.ts';
 import { MACHINE_SUBJECT, SupervisionRecord } from './supervision-record.ts';
-import { type WatchDeps, watchRepo } from './watched-repo.ts';
-
-const ACTOR = 'supervisor';
+import { bringUp, SUPERVISOR, withSupervisorLock } from './supervisor-actor.ts';
+import type { WatchDeps } from './watch-deps.ts';
+import { watchRepo } from './watched-repo.ts';
 
 export interface SupervisorDeps {
   runs: Pick<Runs, 'start' | 'follow' | 'list'>;
@@ -91,7 +91,7 @@ export class Supervisor {
     const guid = guidSchema.safeParse(keys.find((key) => guidSchema.safeParse(key).success)).data;
     if (guid === undefined) return;
     const isUp = operation === 'repo.up' && (result.outcome === 'done' || result.outcome === 'partial');
-    if (isUp && actor !== ACTOR) this.#clear(guid);
+    if (isUp && actor !== SUPERVISOR) this.#clear(guid);
     this.#watch(guid);
   }
 
@@ -156,38 +156,12 @@ export class Supervisor {
       now: this.#deps.now,
       settings: () => this.#settings(),
       changed: () => this.#changed.signal,
-      withLock: (target, what, work) => this.#withLock(target, what, work),
-      bringUp: ({ guid }) => this.#bringUp(guid),
+      withLock: (target, what, work) =>
+        withSupervisorLock(this.#deps.lockDir, this.#end.signal, { target, what, work }),
+      bringUp: ({ guid }) => bringUp(this.#deps.runs, guid),
       tell: (kind, message, target) => this.#tell(kind, message, target),
       giveUp: (target, reason) => this.#giveUp(target, reason),
     };
-  }
-
-  async #withLock({ guid, name }: RepoTarget, operation: string, work: () => Promise<void>): Promise<boolean> {
-    const subject = JSON.stringify(name);
-    const owner = { operation, actor: ACTOR };
-    const request = { directory: this.#deps.lockDir, key: guid, subject, owner, waitMs: 0, signal: this.#end.signal };
-    const lock = await acquireLock(request).catch((error: unknown) => {
-      if (error instanceof RdcError && error.code === 'BUSY') return undefined;
-      throw error;
-    });
-    if (lock === undefined) return false;
-    try {
-      await work();
-    } finally {
-      await lock.release();
-    }
-    return true;
-  }
-
-  async #bringUp(repo: Guid): Promise<void> {
-    const { runs } = this.#deps;
-    const input = { repo, mount: true, prepOnly: false };
-    const options = { dryRun: false, waitMs: 0 };
-    const run = await runs.start({ operation: 'repo.up', input, options, actor: ACTOR });
-    const { outcome, error } = await runs.follow(run, { after: 0, onEvents: async () => undefined });
-    if (outcome === 'done' || outcome === 'partial') return;
-    throw new RdcError('FAILED', error?.message ?? outcome, { hint: `rdc run logs ${run}` });
   }
 
   /** What the start at boot could not do is told; it has tried as often as makes sense. */
@@ -198,20 +172,14 @@ export class Supervisor {
     }
   }
 
-  /** A start at boot that ended with the agent is finished, without those that a person has stopped since. */
+  /** A start at boot that ended with the agent is finished. */
   async #finishBoot(records: readonly RepoRecord[]): Promise<void> {
-    const runs = await this.#deps.runs.list(1000);
     const bootedAt = this.#deps.now() - uptime() * 1000;
-    const boot = runs.find(({ operation }) => operation === 'machine.autostart');
-    if (boot === undefined || boot.outcome !== 'interrupted' || boot.startedAt < bootedAt) return;
-    const since = runs.filter(({ startedAt }) => startedAt >= boot.startedAt);
-    const isTouched = ({ name }: RepoRecord) =>
-      since.some(({ repo, actor, outcome }) => repo === name && (actor !== 'boot' || outcome !== 'interrupted'));
-    if (!(await this.#settings()).enabled) return;
-    for (const record of records.filter(({ autostart }) => autostart)) {
-      if (isTouched(record)) continue;
+    const left = leftByBoot(await this.#deps.runs.list(1000), records, bootedAt);
+    if (left.length === 0 || !(await this.#settings()).enabled) return;
+    for (const record of left) {
       try {
-        await this.#bringUp(record.guid);
+        await bringUp(this.#deps.runs, record.guid);
         this.#tell(
           'repository-started',
           `"${record.name}" was started: the start at boot had been interrupted`,
@@ -219,7 +187,7 @@ export class Supervisor {
         );
       } catch (error) {
         if (this.#end.signal.aborted) return;
-        const reason = error instanceof Error ? error.message : String(error);
+        const reason = messageOf(error);
         this.#giveUp(record, `it did not start at boot: ${reason}`);
       }
     }

@@ -1,41 +1,14 @@
 // One repository that should be up, watched until it should be no longer: its daemon through the end of the event stream
-// (no process, no timer while all is well), its containers through the events. What is done about what is seen is here;
+// (no process, no timer while all is well), its containers in container-care.ts. What is done about what is seen is here;
 // how often, in supervision-policy.ts.
 import { command } from '../lifecycle/command.ts';
-import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
-import { RdcError } from '../protocol/errors.ts';
-import type { SupervisionKind, SupervisionSettings } from '../protocol/supervision.ts';
+import { messageOf, RdcError } from '../protocol/errors.ts';
+import { followContainers } from './container-care.ts';
 import { type DaemonState, observeDaemon } from './daemon-state.ts';
-import { followDocker } from './docker-api.ts';
-import { counted, judge, RULES, type Rule } from './supervision-policy.ts';
-import type { SupervisionRecord } from './supervision-record.ts';
-import {
-  HEALTH_EVENTS,
-  listUnhealthy,
-  lookAtContainer,
-  restartContainer,
-  startLost,
-  unhealthyIn,
-} from './watched-containers.ts';
-
-export interface WatchDeps {
-  /** Its commands and pauses end with the signal. */
-  system: System;
-  signal: AbortSignal;
-  record: SupervisionRecord;
-  /** Milliseconds since the epoch. */
-  now(): number;
-  settings(): Promise<Pick<SupervisionSettings, 'enabled' | 'restarts'>>;
-  /** Aborted, and made anew, when the settings have changed. */
-  changed(): AbortSignal;
-  /** Does the work with the repository's lock; false: somebody else has it. */
-  withLock(target: RepoTarget, what: string, work: () => Promise<void>): Promise<boolean>;
-  /** A whole `repo up` as a run of its own. Throws why it failed; BUSY. */
-  bringUp(target: RepoTarget): Promise<void>;
-  tell(kind: SupervisionKind, message: string, target: RepoTarget): void;
-  giveUp(target: RepoTarget, reason: string): void;
-}
+import { counted, judge, RULES } from './supervision-policy.ts';
+import { BUSY_MS, shouldBeUp, type WatchDeps } from './watch-deps.ts';
+import { startLost } from './watched-containers.ts';
 
 /** Between looks at a daemon that is on its way. */
 const LOOK_MS = 2_000;
@@ -44,8 +17,6 @@ const SETTLE_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
 /** Between looks at a broken repository while the supervision is switched off. */
 const OFF_MS = 60_000;
-/** Between tries to get at a repository that somebody else is changing. */
-const BUSY_MS = 5_000;
 
 /** Resolves when it should no longer be up, is left alone, or is given up. Throws CANCELLED with the signal. */
 export async function watchRepo(target: RepoTarget, deps: WatchDeps): Promise<void> {
@@ -90,11 +61,6 @@ export async function watchRepo(target: RepoTarget, deps: WatchDeps): Promise<vo
       await system.sleep(LOOK_MS);
     }
   }
-}
-
-/** Up was asked for, and down was not. */
-async function shouldBeUp({ needsDownFlag }: RepoTarget, { system }: WatchDeps): Promise<boolean> {
-  return (await system.stat(needsDownFlag)) !== undefined;
 }
 
 /** A run stops the daemon as well: what it leaves tells. True: look again. */
@@ -171,96 +137,4 @@ async function welcomeBack(target: RepoTarget, deps: WatchDeps, daemon: DaemonSt
     `the docker daemon of "${target.name}" died${why} and was started again${also}`,
     target,
   );
-}
-
-/** Until the daemon ends. */
-async function followContainers(target: RepoTarget, deps: WatchDeps): Promise<void> {
-  const socket = target.net.dockerSocket;
-  const atWork = new Map<string, Promise<void>>();
-  const meanwhile = new Set<string>();
-  const ended = new AbortController();
-  const care = (id: string): void => {
-    // What is being restarted can become unhealthy again before that has ended.
-    if (atWork.has(id)) meanwhile.add(id);
-    if (atWork.has(id)) return;
-    const work = careForContainer(id, target, deps, ended.signal).then(() => {
-      atWork.delete(id);
-      if (meanwhile.delete(id)) care(id);
-    });
-    atWork.set(id, work);
-  };
-  await followDocker(socket, HEALTH_EVENTS, {
-    // What became unhealthy before anybody listened.
-    onOpen: () =>
-      void listUnhealthy(socket).then(
-        (ids) => ids.forEach(care),
-        () => undefined,
-      ),
-    onEvent(event) {
-      const id = unhealthyIn(event);
-      if (id !== undefined) care(id);
-    },
-    signal: AbortSignal.any([deps.signal, deps.changed()]),
-  });
-  ended.abort();
-  await Promise.all(atWork.values());
-}
-
-/** Restarts it, if it is unhealthy still when its turn comes. Never throws: with the daemon all of this ends. */
-async function careForContainer(
-  id: string,
-  target: RepoTarget,
-  deps: WatchDeps,
-  daemonEnded: AbortSignal,
-): Promise<void> {
-  const socket = target.net.dockerSocket;
-  while (!daemonEnded.aborted && !deps.signal.aborted) {
-    try {
-      const container = await lookAtContainer(socket, id);
-      if (container === undefined || !container.unhealthy || !(await shouldBeUp(target, deps))) return;
-      const what = `container ${container.name}`;
-      const { enabled, restarts } = await deps.settings();
-      if (!enabled) return;
-      const rule: Rule = { ...RULES.container, limit: restarts };
-      const tries = deps.record.tries(target.guid, what);
-      const verdict = judge(tries, deps.now(), rule);
-      const words = container.lastWords === '' ? '' : ` (its health check says: ${container.lastWords})`;
-      if (verdict.act === 'give-up') {
-        // Nobody asked for restarts: its state says enough.
-        if (rule.limit === 0) return;
-        const often = `${rule.limit} ${rule.limit === 1 ? 'restart' : 'restarts'}`;
-        deps.giveUp(target, `container "${container.name}" is unhealthy after ${often}${words}`);
-        return;
-      }
-      if (verdict.afterMs > 0) {
-        await deps.system.sleep(verdict.afterMs);
-        continue;
-      }
-      const isFree = await deps.withLock(target, `restart of unhealthy ${what}`, async () => {
-        const still = await lookAtContainer(socket, id);
-        if (still === undefined || !still.unhealthy) return;
-        deps.record.setTries(target.guid, what, counted(tries, deps.now(), rule));
-        await restartContainer(socket, id);
-        deps.tell(
-          'container-restarted',
-          `container "${container.name}" of "${target.name}" was unhealthy${words} and was restarted`,
-          target,
-        );
-      });
-      if (isFree) return;
-      await deps.system.sleep(BUSY_MS);
-    } catch (error) {
-      if (daemonEnded.aborted || deps.signal.aborted) return;
-      deps.tell(
-        'failed',
-        `an unhealthy container of "${target.name}" could not be restarted: ${messageOf(error)}`,
-        target,
-      );
-      return;
-    }
-  }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -161,14 +161,14 @@ export function resizeFilesystemStep(target: RepoTarget, unit: string, wantedByt
 }
 
 /** Only after the filesystem was seen to fit and the volume to be closed. */
-export function shrinkImageStep({ paths }: RepoTarget, wantedBytes: number): Step<ResizeFacts> {
+export function shrinkImageStep({ name, paths }: RepoTarget, wantedBytes: number): Step<ResizeFacts> {
   return {
     id: 'image.shrink',
     title: 'shrink the image',
     already: 'the image is not larger',
     isDone: (facts) => facts.image?.sizeBytes === wantedBytes,
     guard: (facts) => {
-      if (!isClosed(facts)) throw new RdcError('VOLUME_IN_USE', `the image of repository "${paths.image}" is in use`);
+      if (!isClosed(facts)) throw new RdcError('VOLUME_IN_USE', `the image of repository "${name}" is in use`);
     },
     actions: () => [run(command('sync', paths.image)), run(command('truncate', `--size=<${wantedBytes}`, paths.image))],
   };

@@ -1,6 +1,6 @@
 // Runs a plan until reality agrees with it: observe; done -> "already"; else act and observe again until done or
 // the step's patience ends. Decides nothing about repositories.
-import { RdcError } from '../protocol/errors.ts';
+import { messageOf, RdcError } from '../protocol/errors.ts';
 import type { PlanStep, Report } from '../protocol/events.ts';
 import type { Action, Step } from './step.ts';
 import { describeAction } from './step.ts';
@@ -95,7 +95,7 @@ async function undo<Facts>(step: Step<Facts>, facts: Facts, { system, report }: 
     try {
       await perform(system, action);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       report({ kind: 'warning', message: `could not undo "${step.title}": ${describeAction(action)}: ${reason}` });
     }
   }

@@ -71,6 +71,11 @@ export function isCode(error: unknown, ...codes: ErrorCode[]): error is RdcError
   return error instanceof RdcError && codes.includes(error.code);
 }
 
+/** What anything thrown has to say, for a sentence of ours. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** Turns anything thrown into the wire form; what is not an RdcError is our own fault: INTERNAL. */
 export function toWireError(error: unknown): WireError {
   if (error instanceof RdcError) {
@@ -83,8 +88,7 @@ export function toWireError(error: unknown): WireError {
     };
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  const message = error instanceof Error ? error.message : String(error);
-  return { code: 'INTERNAL', message: `internal error: ${message}`, detail: stack };
+  return { code: 'INTERNAL', message: `internal error: ${messageOf(error)}`, detail: stack };
 }
 
 export function fromWireError(wire: WireError): RdcError {

@@ -9,15 +9,11 @@ import {
   repoSummarySchema,
   serviceSchema,
 } from './answers.ts';
-import { guidSchema, networkIdSchema, repoNameSchema, repoRefSchema } from './ids.ts';
+import { guidSchema, networkIdSchema, repoNameSchema } from './ids.ts';
+import { KEY_OPERATIONS } from './key-operations.ts';
 import { operation } from './operation.ts';
+import { changedRepo, doneRepo, kdf, maybeCredential, oneRepo } from './repo-shapes.ts';
 import { secretSchema } from './secret.ts';
-
-const oneRepo = z.object({ repo: repoRefSchema });
-/** Absent: the volume must be open already, or the machine must hold a keyfile. */
-const maybeCredential = { credential: secretSchema.optional() };
-/** How the key is derived: SPEC section 4. "random" means 256 random bits made by us. */
-const kdf = z.enum(['random', 'passphrase']);
 
 /** LUKS sectors are 4096 bytes (SPEC section 4): an image that is no multiple of them cannot be formatted. */
 const SECTOR_BYTES = 4096;
@@ -27,13 +23,6 @@ const imageSize = z
   .min(64 * 1024 ** 2, 'a repository needs at least 64M')
   .transform((bytes) => Math.ceil(bytes / SECTOR_BYTES) * SECTOR_BYTES);
 
-const doneRepo = z.object({
-  name: repoNameSchema,
-  guid: guidSchema,
-  state: repoSummarySchema.shape.state,
-  changed: z.boolean(),
-});
-const changedRepo = z.object({ name: repoNameSchema, guid: guidSchema, changed: z.boolean() });
 const upOutput = doneRepo.extend({
   services: z.array(serviceSchema),
   /** Whose functions were called; "." is the root. */
@@ -49,6 +38,7 @@ const waitMs = z.number().int().min(0).default(0);
 const timeoutMs = z.number().int().positive().optional();
 
 export const REPO_OPERATIONS = {
+  ...KEY_OPERATIONS,
   'repo.list': operation({
     summary: 'repositories of the machine',
     input: z.object({}),
@@ -93,13 +83,6 @@ export const REPO_OPERATIONS = {
       /** Milliseconds for which the writers of an open repository had to wait. */
       frozenMs: z.number().optional(),
     }),
-    changes: true,
-  }),
-  'repo.reencrypt': operation({
-    summary: 'repo reencrypt',
-    /** Of a closed repository whose slot 0 the credential opens; one that was cut off goes on where it stood. */
-    input: oneRepo.extend({ credential: secretSchema, kdf }),
-    output: changedRepo,
     changes: true,
   }),
   'repo.mount': operation({
@@ -153,18 +136,6 @@ export const REPO_OPERATIONS = {
     output: allOutputSchema,
     changes: true,
   }),
-  'repo.autostart-enable': operation({
-    summary: 'repo autostart enable',
-    input: oneRepo.extend({ credential: secretSchema }),
-    output: changedRepo,
-    changes: true,
-  }),
-  'repo.autostart-disable': operation({
-    summary: 'repo autostart disable',
-    input: oneRepo.extend({ credential: secretSchema }),
-    output: changedRepo,
-    changes: true,
-  }),
   'repo.autostart-list': operation({
     summary: 'which repositories start at boot, and how the last boot went',
     input: z.object({}),
@@ -192,24 +163,6 @@ export const REPO_OPERATIONS = {
     summary: 'repo resize',
     input: oneRepo.extend({ ...maybeCredential, sizeBytes: imageSize }),
     output: doneRepo.extend({ sizeBytes: z.number(), beforeBytes: z.number() }),
-    changes: true,
-  }),
-  'repo.verify-credential': operation({
-    summary: 'whether a credential opens the repository',
-    input: oneRepo.extend({ credential: secretSchema }),
-    output: z.object({ name: repoNameSchema, guid: guidSchema, opens: z.boolean() }),
-    changes: false,
-  }),
-  'repo.rotate-credential': operation({
-    summary: 'repo credential rotate',
-    input: oneRepo.extend({ credential: secretSchema, newCredential: secretSchema, kdf }),
-    output: changedRepo,
-    changes: true,
-  }),
-  'repo.restore-header': operation({
-    summary: 'repo restore-header',
-    input: oneRepo.extend({ credential: secretSchema }),
-    output: changedRepo,
     changes: true,
   }),
   'repo.limits': operation({

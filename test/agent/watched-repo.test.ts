@@ -2,7 +2,8 @@
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { SupervisionRecord } from '../../src/agent/supervision-record.ts';
-import { type WatchDeps, watchRepo } from '../../src/agent/watched-repo.ts';
+import type { WatchDeps } from '../../src/agent/watch-deps.ts';
+import { watchRepo } from '../../src/agent/watched-repo.ts';
 import { RdcError } from '../../src/protocol/errors.ts';
 import { FakeSystem } from '../helpers/fake-system.ts';
 import { shopTarget } from '../helpers/target.ts';
