@@ -8,6 +8,7 @@ import {
   machineNameSchema,
   repoNameSchema,
 } from '../protocol/ids.ts';
+import { supervisionSettingsSchema } from '../protocol/supervision.ts';
 import { type StateFile, stateFile } from './state-file.ts';
 
 export const hostSchema = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.:%-]{0,254}$/, 'not an address or a host name');
@@ -39,6 +40,8 @@ export const recordSchema = z.strictObject({
 export const contextSchema = z.strictObject({
   sshKey: keyFileSchema.optional(),
   ssh: z.enum(['auto', 'openssh', 'builtin']).optional(),
+  /** What machines that are set up from here run for each event, until one is told otherwise. */
+  notifyCommand: supervisionSettingsSchema.shape.notifyCommand.unwrap().optional(),
   machines: z.record(machineNameSchema, machineSchema).default({}),
   repositories: z.record(guidSchema, recordSchema).default({}),
 });

@@ -1,7 +1,9 @@
 // What a machine did by itself, as its people see it.
 import { expect, test } from 'vitest';
+import { RdcError } from '../../src/protocol/errors.ts';
 import type { SupervisionEvent } from '../../src/protocol/supervision.ts';
 import { workstation } from '../helpers/cli-world.ts';
+import type { FakeMachine } from '../helpers/fake-agent.ts';
 
 const REASON = 'container "shop-api-1" is unhealthy after 5 restarts';
 const event = (at: number, message: string): SupervisionEvent => ({ at, kind: 'guard-restored', message });
@@ -49,4 +51,43 @@ test('the settings are shown, set one by one, and taken back', async () => {
     expect((await rdc(`machine supervision ${wrong}`)).exitCode, wrong).toBe(2);
   }
   expect((await rdc(['machine', 'supervision', '--notify-command', 'a\nb'])).exitCode).toBe(2);
+});
+
+test('--all-machines: each is told, by name where it could not; a machine that is set up later gets the same', async () => {
+  const { rdc, done, machines } = workstation('m', 'n', 'later');
+  const { m, n, later } = machines as Record<'m' | 'n' | 'later', FakeMachine>;
+  const words = ['machine', 'supervision', '--all-machines', '--notify-command', 'cat >> /root/events'];
+  await done([...words, '--dry-run']);
+  expect([m, later].map(({ supervision }) => supervision.notifyCommand)).toEqual([null, null]);
+  expect((await done('context show')).stdout).not.toContain('/root/events');
+
+  n.before = (operation) => {
+    if (operation === 'machine.set-supervision') throw new RdcError('FAILED', 'the disk of "n" is full');
+  };
+  const partial = await rdc([...words, '--json']);
+  expect(partial.exitCode).toBe(3);
+  expect(partial.json()).toMatchObject({
+    machines: [
+      { machine: 'm', result: 'done' },
+      { machine: 'n', result: 'failed', reason: 'the disk of "n" is full' },
+      { machine: 'later', result: 'done' },
+    ],
+  });
+  expect(m.supervision.notifyCommand).toBe('cat >> /root/events');
+  expect((await done('context show')).stdout).toMatch(/notify command +cat >> \/root\/events/);
+
+  later.supervision = { ...later.supervision, notifyCommand: null };
+  await done('context setup-machine later');
+  expect(later.supervision.notifyCommand).toBe('cat >> /root/events');
+  later.supervision = { ...later.supervision, notifyCommand: 'its own' };
+  await done('context setup-machine later');
+  expect(later.supervision.notifyCommand).toBe('its own');
+
+  n.before = () => undefined;
+  await done('machine supervision --all-machines --notify-command none');
+  expect(Object.values(machines).map(({ supervision }) => supervision.notifyCommand)).toEqual([null, null, null]);
+  expect((await done('context show')).stdout).not.toContain('/root/events');
+  for (const wrong of ['m --all-machines --off', '--all-machines']) {
+    expect((await rdc(`machine supervision ${wrong}`)).exitCode, wrong).toBe(2);
+  }
 });

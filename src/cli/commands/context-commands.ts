@@ -52,7 +52,7 @@ const show = defineCommand({
   async run({ config, io, contextName }, { name }) {
     const all = await config.read();
     const place = placeIn(all, name ?? contextName);
-    const { machines, repositories, sshKey, ssh = 'auto' } = place.context;
+    const { machines, repositories, sshKey, ssh = 'auto', notifyCommand } = place.context;
     io.printJson({ name: place.name, current: all.current === place.name, file: config.path, ...place.context });
     if (io.json) return undefined;
     const facts = [
@@ -60,6 +60,7 @@ const show = defineCommand({
       ['file', config.path],
       ['ssh key', sshKey ?? '-'],
       ['ssh client', ssh],
+      ['notify command', notifyCommand],
     ] as const;
     io.print(renderFacts(facts, io.paintOut));
     const machineRows = Object.entries(machines).map(([machine, record]) => [

@@ -11,6 +11,7 @@ import { renderFacts } from '../render.ts';
 import { showEnd } from '../repo-end.ts';
 import { machineTarget } from '../target.ts';
 import { machineOption } from './options.ts';
+import { superviseAll } from './supervise-all.ts';
 
 const fields = OPERATIONS['machine.set-supervision'].input.shape;
 
@@ -38,17 +39,31 @@ export const machineSupervision = defineCommand({
       'how often an unhealthy container is restarted before it is given up (5); 0: never',
       (text) => parseValue(fields.restarts, parseCount(text)),
     ),
+    allMachines: flag(
+      '--all-machines',
+      'set it on every machine of the context; the notify command also on those that are set up later',
+    ),
     machine: machineOption,
   },
   changes: 'machine',
-  async run(command, { name, on, off, notifyCommand, restarts, machine: machineName }) {
+  async run(command, { name, on, off, notifyCommand, restarts, allMachines, machine: machineName }) {
     const { io } = command;
     if (on && off) throw new RdcError('INVALID_INPUT', '--on and --off contradict each other');
     const enabled = on || off ? on : undefined;
+    const input: RequestOf<'machine.set-supervision'> = { enabled, notifyCommand, restarts };
+    const isQuestion = Object.values(input).every((value) => value === undefined);
+    if (allMachines) {
+      if (name !== undefined || machineName !== undefined || isQuestion) {
+        const message = '--all-machines is for setting something on all of them: no machine is named, something is set';
+        throw new RdcError('USAGE', message, {
+          hint: 'rdc machine supervision --all-machines --notify-command COMMAND',
+        });
+      }
+      return await superviseAll(command, input);
+    }
     const machine = await machineTarget(command, name ?? machineName);
     return await withAgent(command, machine, async (client) => {
-      const input: RequestOf<'machine.set-supervision'> = { enabled, notifyCommand, restarts };
-      if (Object.values(input).every((value) => value === undefined)) {
+      if (isQuestion) {
         const { supervision } = await call(command, client, 'machine.status', {});
         const settings = supervisionSettingsSchema.parse(supervision);
         io.printJson({ machine: machine.name, ...settings });

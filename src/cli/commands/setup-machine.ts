@@ -85,11 +85,24 @@ async function setUp(
   if (!fit) throw notSuitable(machine, checks);
   const end = await runOperation(command, connection, 'machine.setup', input);
   if (showUnfinished(command, machine, end, { checks })) return;
+  await giveNotifyCommand(command, connection);
   const { output } = end;
   if (output?.changed === false) io.say(`= already: machine "${machine.name}" is set up`);
   else
     sayDone(io, dryRun, `machine "${machine.name}" is ready; next: rdc repo create NAME -m ${machine.name} --size 10G`);
   io.printJson({ machine: machine.name, run: end.run, ...output, warnings: end.warnings });
+}
+
+/** The context's, to a machine that has none. */
+async function giveNotifyCommand(
+  command: CommandContext,
+  connection: { client: AgentClient; machine: MachineTarget },
+): Promise<void> {
+  const { notifyCommand } = placeIn(await command.config.read(), connection.machine.context).context;
+  if (notifyCommand === undefined) return;
+  const { supervision } = await call(command, connection.client, 'machine.status', {});
+  if (supervision.notifyCommand !== null) return;
+  await runOperation(command, connection, 'machine.set-supervision', { notifyCommand });
 }
 
 function notSuitable({ name }: MachineTarget, checks: readonly Check[]): RdcError {
