@@ -1,5 +1,6 @@
 // `renet unit autostart`: rediacc-autostart.service asks the agent's daemon to start what is marked, and follows it in the
-// journal. The run belongs to the daemon: ending this unit does not end it.
+// journal. The run belongs to the daemon: ending this unit does not end it. Once a boot: `systemctl isolate` starts the unit again,
+// and what a person has stopped since stays so.
 import { connect } from 'node:net';
 import { createMessageConnection, StreamMessageReader, StreamMessageWriter } from 'vscode-jsonrpc/node.js';
 import type { RunEvent } from '../protocol/events.ts';
@@ -7,12 +8,18 @@ import { type ClientHello, PROTOCOL_VERSION, serverHelloSchema } from '../protoc
 import { eventsNotification, runRequest } from '../protocol/rpc.ts';
 import { agentVersion } from './agent-version.ts';
 import { readHelloLine } from './hello-line.ts';
-import { AGENT_SOCKET } from './layout.ts';
+import { AGENT_SOCKET, AUTOSTARTED_FLAG } from './layout.ts';
+import { createLinuxSystem } from './linux-system.ts';
 
 const HELLO_MS = 60_000;
 
 /** Always 0: how it went is told by `rdc repo autostart list`, and a boot is not failed because of it. */
 export async function autostartUnit(print: (event: RunEvent) => void): Promise<number> {
+  const system = createLinuxSystem();
+  if ((await system.stat(AUTOSTARTED_FLAG)) !== undefined) {
+    process.stdout.write('this is no boot: nothing is started; all repositories: rdc repo up-all\n');
+    return 0;
+  }
   const socket = connect(AGENT_SOCKET);
   const lost = new Promise<never>((_, reject) => {
     socket.once('error', reject);
@@ -37,6 +44,7 @@ export async function autostartUnit(print: (event: RunEvent) => void): Promise<n
       for (const { event } of events) print(event);
     });
     connection.listen();
+    await system.writeFile(AUTOSTARTED_FLAG, '', 0o644);
     const options = { dryRun: false, waitMs: 0 };
     const request = { operation: 'machine.autostart', input: {}, options };
     const result = await Promise.race([connection.sendRequest(runRequest, request), lost]);

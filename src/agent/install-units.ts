@@ -26,7 +26,7 @@ import waitShim from '../../systemd/renet-wait.sh';
 import { command } from '../lifecycle/command.ts';
 import type { System } from '../lifecycle/system.ts';
 import { connectProgram } from './connect-bundle.ts';
-import { LIB_DIR, UNIT_DIR } from './layout.ts';
+import { AUTOSTARTED_FLAG, LIB_DIR, UNIT_DIR } from './layout.ts';
 import { createLinuxSystem } from './linux-system.ts';
 
 const FILES: readonly { path: string; text: string; mode: number }[] = [
@@ -77,6 +77,8 @@ export async function installUnits(system: System): Promise<string[]> {
   const changed: string[] = [];
   for (const { path, text, mode } of FILES) {
     if ((await system.readFile(path)) === text) continue;
+    // Once it is there, whatever starts what multi-user.target wants would start it as well.
+    if (path === `${UNIT_DIR}/${AUTOSTART_UNIT}`) await system.writeFile(AUTOSTARTED_FLAG, '', 0o644);
     await system.writeFile(path, text, mode);
     changed.push(path);
   }
