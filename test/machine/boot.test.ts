@@ -75,6 +75,9 @@ test('what is no shutdown runs no down(): isolate, daemon-reload, a restart of t
   await vm.root('systemctl isolate multi-user.target && systemctl daemon-reload');
   expect(await vm.root(states)).toBe(before);
   expect(await count(web, 'ended')).toBe(0);
+  // It is wanted by that target, and has ended long ago.
+  const again = "journalctl -b --no-pager -o cat -u rediacc-autostart | grep -c 'this is no boot'";
+  expect(await vm.root(`until ${again}; do sleep 0.5; done | tail -1`)).toBe('1');
   await vm.root(`systemctl restart rediacc-docker@${web.guid}; ${untilAnswers(web)}`);
   expect(await count(web, 'ended')).toBe(1);
   // An agent of another build is replaced by whoever comes next.
