@@ -153,16 +153,16 @@ async function note({ store, record }: Workbench, resize: Workbench['record']['r
 }
 
 function runOf(bench: Workbench, { system, report }: RunContext) {
-  return { system, report, observe: () => observeResize(system, bench) };
+  return { system, report, observe: (before?: ResizeFacts) => observeResize(system, bench, before) };
 }
 
 function unitOf({ record }: Workbench): string {
   return `rediacc-resize-${record.guid}.service`;
 }
 
-async function observeResize(system: System, bench: Workbench): Promise<ResizeFacts> {
+async function observeResize(system: System, bench: Workbench, before?: ResizeFacts): Promise<ResizeFacts> {
   const { paths } = bench.target;
-  const facts = await bench.observe();
+  const facts = await bench.observe(before);
   const loop = facts.loops[0]?.device.slice('/dev/'.length);
   const unit = await system.stat(`/sys/fs/cgroup/system.slice/${unitOf(bench)}`);
   const [loopBytes, mappingBytes, metadata, superblock] = await Promise.all([

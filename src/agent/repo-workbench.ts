@@ -27,7 +27,8 @@ export interface Workbench {
   target: RepoTarget;
   settings: DaemonSettings;
   files: DeclaredFile[];
-  observe(): Promise<RepoFacts>;
+  /** `before`: as observeRepo's. */
+  observe(before?: RepoFacts): Promise<RepoFacts>;
 }
 
 export async function openWorkbench({ system }: QueryContext, ref: RepoRef): Promise<Workbench> {
@@ -55,7 +56,8 @@ export async function workbenchOf(
     limits: record.limits ?? {},
   };
   const files = declaredFiles(target, settings, RUNTIME_UNIT_DIR);
-  return { machine, store, record, target, settings, files, observe: () => observeRepo(system, target, files) };
+  const observe: Workbench['observe'] = (before) => observeRepo(system, target, files, before);
+  return { machine, store, record, target, settings, files, observe };
 }
 
 /** Runs the steps, or in a dry run reports what they would do. True when something changed. */

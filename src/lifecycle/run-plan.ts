@@ -12,7 +12,8 @@ const POLL_MS = 100;
 export interface PlanRun<Facts> {
   system: System;
   report: Report;
-  observe(): Promise<Facts>;
+  /** `before`: an earlier look of this run, for what only a step that says so can have changed (Step.changesUnitFiles). */
+  observe(before?: Facts): Promise<Facts>;
 }
 
 /** True when any step changed something. Throws the failing step's error after its undo. */
@@ -58,7 +59,7 @@ async function act<Facts>(step: Step<Facts>, before: Facts, run: PlanRun<Facts>)
   event('start');
   try {
     for (const action of step.actions(before)) await perform(system, action);
-    const facts = await settle(step, run);
+    const facts = await settle(step, before, run);
     event('done');
     return facts;
   } catch (error) {
@@ -76,10 +77,10 @@ async function explain<Facts>(step: Step<Facts>, error: unknown, facts: Facts, s
   return explainUnitFailure(system, step.startsUnit, step.title, error);
 }
 
-async function settle<Facts>(step: Step<Facts>, { system, observe }: PlanRun<Facts>): Promise<Facts> {
+async function settle<Facts>(step: Step<Facts>, before: Facts, { system, observe }: PlanRun<Facts>): Promise<Facts> {
   const deadline = system.now() + (step.settleMs ?? 0);
   for (;;) {
-    const facts = await observe();
+    const facts = await observe(step.changesUnitFiles ? undefined : before);
     if (step.isDone(facts)) return facts;
     if (system.now() >= deadline) {
       throw new RdcError('STEP_NOT_VERIFIED', `"${step.title}" was carried out but cannot be seen to be done`, {

@@ -30,6 +30,8 @@ export interface Step<Facts> {
   startsUnit?: string;
   /** Undoes what this step's actions may have begun, when they fail. Best effort, in order. */
   undo?(facts: Facts): Action[];
+  /** It changes what systemd reads units from: whether it has read them is asked again afterwards. */
+  changesUnitFiles?: boolean;
   /** A dry run cannot tell before an earlier step has run. */
   unknowable?: boolean;
 }

@@ -73,6 +73,7 @@ export function declareSteps(target: RepoTarget, files: readonly DeclaredFile[])
       title: 'declare the units',
       already: 'the units are declared',
       isDone: (facts) => facts.staleFiles.length === 0,
+      changesUnitFiles: true,
       actions: (facts) => [...writeStale(files, facts), ...reloadDaemon(target, facts)],
     },
     {
@@ -80,6 +81,7 @@ export function declareSteps(target: RepoTarget, files: readonly DeclaredFile[])
       title: 'have systemd read the units anew',
       already: 'systemd has read the units',
       isDone: (facts) => !facts.needsReload,
+      changesUnitFiles: true,
       actions: () => [run(command('systemctl', 'daemon-reload'))],
     },
   ];
@@ -92,6 +94,7 @@ export function declareStep(target: RepoTarget, files: readonly DeclaredFile[]):
     title: 'declare the units',
     already: 'the units are declared',
     isDone: (facts) => facts.staleFiles.length === 0 && !facts.needsReload,
+    changesUnitFiles: true,
     actions: (facts) => [
       ...writeStale(files, facts),
       run(command('systemctl', 'daemon-reload')),

@@ -1,9 +1,9 @@
 // What makes systemd read the units of a chain: a reload holds up every other chain, so it is done only where systemd would
 // otherwise work with something else than what is on disk.
 import { expect, test } from 'vitest';
-import { observeRepo } from '../../src/lifecycle/facts.ts';
+import { observeRepo, type RepoFacts } from '../../src/lifecycle/facts.ts';
 import { converge } from '../../src/lifecycle/run-plan.ts';
-import { type DeclaredFile, declareSteps, dropInPath } from '../../src/lifecycle/units.ts';
+import { type DeclaredFile, declareSteps, dropInPath, startUnitStep } from '../../src/lifecycle/units.ts';
 import { scriptedSystem } from '../helpers/scripted-system.ts';
 import { shopTarget } from '../helpers/target.ts';
 
@@ -14,22 +14,25 @@ const FILES: DeclaredFile[] = UNITS.map((unit) => ({
   text: `[Unit]\nDescription=${unit}\n`,
 }));
 
-/** `read`: which drop-ins systemd knows before it is told to reload. */
+/** `read`: which drop-ins systemd knows before it is told to reload. It has all units in memory. */
 async function declared(read: (onDisk: string[]) => string[], isStale = false) {
   let isReloaded = false;
   const system = scriptedSystem(({ args }) => {
     if (args[0] === 'daemon-reload') isReloaded = true;
+    if (args[0] === 'list-units') {
+      return { stdout: UNITS.map((unit) => `${unit} loaded inactive dead ${unit}\n`).join('') };
+    }
     if (args[0] !== 'show') return {};
     const onDisk = [...system.files.keys()];
     const known = isReloaded ? onDisk : read(onDisk);
     const shown = UNITS.map((unit) => {
       const dropIns = known.filter((path) => path.includes(`/${unit}.d/`)).join(' ');
       const reload = isStale && !isReloaded ? 'yes' : 'no';
-      return `ActiveState=inactive\nResult=success\nNeedDaemonReload=${reload}\nDropInPaths=${dropIns}`;
+      return `NeedDaemonReload=${reload}\nDropInPaths=${dropIns}`;
     });
     return { stdout: `${shown.join('\n\n')}\n` };
   });
-  const observe = () => observeRepo(system, TARGET, FILES);
+  const observe = (before?: RepoFacts) => observeRepo(system, TARGET, FILES, before);
   const isClosedQuiet = !(await observe()).needsReload;
   await converge(declareSteps(TARGET, FILES), { system, report: () => undefined, observe });
   expect((await observe()).needsReload).toBe(false);
@@ -48,4 +51,28 @@ test('a unit that is known without its drop-in, even if systemd sees no need: on
 
 test('systemd says that files have changed: one reload', async () => {
   expect(await declared((onDisk) => onDisk, true)).toMatchObject({ reloads: 1 });
+});
+
+test('units that systemd has not in memory need none; of those that it has, it is asked once, and again when files were written', async () => {
+  const asked: string[] = [];
+  let isStarted = false;
+  const system = scriptedSystem(({ args }) => {
+    asked.push(args[0] ?? '');
+    if (args[0] === 'start') isStarted = true;
+    const unit = TARGET.units.volume;
+    if (args[0] === 'list-units') return { stdout: isStarted ? `${unit} loaded active exited x\n` : '' };
+    const dropIns = [...system.files.keys()].filter((path) => path.includes(`/${unit}.d/`)).join(' ');
+    return { stdout: `NeedDaemonReload=no\nDropInPaths=${dropIns}\n` };
+  });
+  const start = startUnitStep({
+    ...{ id: 'volume.hold', title: 'hold it', already: 'it is held', unit: TARGET.units.volume },
+    state: (facts) => facts.units.volume.active,
+  });
+  const observe = (before?: RepoFacts) => observeRepo(system, TARGET, FILES, before);
+  const run = { system, report: () => undefined, observe };
+  expect(await converge([...declareSteps(TARGET, FILES), start], run)).toBe(true);
+  expect(asked).toEqual(['list-units', 'list-units', 'start', 'list-units']);
+  asked.length = 0;
+  expect(await converge([...declareSteps(TARGET, FILES), start], run)).toBe(false);
+  expect(asked).toEqual(['list-units', 'show']);
 });

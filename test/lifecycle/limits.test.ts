@@ -17,7 +17,7 @@ function step(limits: Limits) {
 }
 
 function running(memory: string, cpu: string, changes: Partial<RepoFacts> = {}): RepoFacts {
-  const units = { docker: { active: 'active', result: 'success' } };
+  const units = { docker: { active: 'active' } };
   const facts = { sliceLimits: { memory, cpu }, presentFiles: ['x'], staleFiles: [], needsReload: false, units };
   return { ...facts, ...changes } as unknown as RepoFacts;
 }
