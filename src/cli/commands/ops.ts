@@ -2,23 +2,36 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { formatDuration } from '../../protocol/duration.ts';
+import { RdcError } from '../../protocol/errors.ts';
 import type { ContextName, Guid, MachineName } from '../../protocol/ids.ts';
-import { defineCommand, flag, restArguments } from '../command.ts';
+import { parseSize } from '../../protocol/size.ts';
+import { defineCommand, flag, option, restArguments } from '../command.ts';
 import type { CommandContext } from '../context.ts';
 import type { VmInstance } from '../playground/instance.ts';
 import type { StepReport } from '../playground/report.ts';
 
 const NAME = 'playground';
+const MIB = 1024 ** 2;
 
 const opsUpCommand = defineCommand({
   name: 'ops up',
   summary: 'start the playground machine, building it first where needed',
   args: {},
-  options: {},
+  options: {
+    cpus: option('--cpus <number>', 'processors of the machine (2), from this start on until the next', parseCpus),
+    memory: option('--memory <size>', 'its memory (3G), likewise', parseMemory),
+  },
   changes: 'nothing',
-  async run(command) {
+  async run(command, { cpus, memory }) {
     const { opsUp } = await import('../playground/ops.ts');
-    const { state, vm } = await opsUp({ ...places(command), report: reporter(command), signal: command.signal });
+    const { state, vm } = await opsUp({
+      ...{ ...places(command), report: reporter(command), signal: command.signal },
+      ...(cpus === undefined ? {} : { cpus }),
+      ...(memory === undefined ? {} : { memoryMiB: memory / MIB }),
+    });
+    if (state === 'already' && (cpus !== undefined || memory !== undefined)) {
+      command.io.warn(`machine "${NAME}" runs already, as it was started`, 'rdc ops down, then rdc ops up again');
+    }
     await register(command, vm);
     command.io.say(
       `${state === 'already' ? '= already: ' : ''}machine "${NAME}" is running, in the context "${NAME}"; its registry mirror is ${vm.registryMirror}\n` +
@@ -28,6 +41,18 @@ const opsUpCommand = defineCommand({
     return undefined;
   },
 });
+
+function parseCpus(text: string): number {
+  if (/^[1-9]\d?$/.test(text)) return Number(text);
+  throw new RdcError('INVALID_INPUT', `"${text}" is not a number of processors`, { hint: 'e.g. 4' });
+}
+
+/** Bytes, in whole MiB, as QEMU takes them. */
+function parseMemory(text: string): number {
+  const bytes = Math.ceil(parseSize(text) / MIB) * MIB;
+  if (bytes >= 1024 * MIB) return bytes;
+  throw new RdcError('INVALID_INPUT', `a playground machine needs at least 1G of memory, not ${text}`);
+}
 
 const opsStatusCommand = defineCommand({
   name: 'ops status',
