@@ -172,10 +172,10 @@ test('docker compose itself reads all files of our tests as they say it does', a
   const names = readdirSync(FIXTURES);
   const packed = await exec(['sh', '-c', 'tar -czf - * | base64'], { cwd: FIXTURES });
   const unpack = `mkdir /tmp/fixtures && cd /tmp/fixtures && base64 -d <<'END' | tar -xzf - || exit\n${packed.stdout}\nEND\n`;
-  const said = await vm.root('bash', { input: unpack + agreementScript(names), timeoutMs: 1_200_000 });
+  const said = await vm.root('bash', { input: unpack + agreementScript(names), timeoutMs: 2_400_000 });
   const wanted = names.map((name) => {
     const { differs: _, ...answer } = expectedOf(name);
     return [name, answer] as const;
   });
   expect(parseAgreement(said)).toEqual(new Map(wanted));
-}, 1_200_000);
+}, 2_400_000);
