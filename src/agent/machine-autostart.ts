@@ -79,8 +79,8 @@ export async function startAtBoot(
 }
 
 /** The machine's key is the only one at hand. */
-function orderOf({ guid, state }: RepoSummary) {
-  if (state === 'up') return { result: 'already' as const, reason: 'it is up' };
+function orderOf({ guid, state, busy }: RepoSummary) {
+  if (state === 'up' && busy === undefined) return { result: 'already' as const, reason: 'it is up' };
   return { operation: 'repo.up' as const, input: { repo: guid, mount: true, prepOnly: false } };
 }
 

@@ -44,13 +44,16 @@ export function createAllHandlers(deps: AllDeps): Pick<RunHandlers, 'repo.up-all
   };
 }
 
+/** What is being changed is not "already" what it looks like just now: the run that waits for it, or is refused, tells. */
 function upOrder(
-  { guid, state }: RepoSummary,
+  { guid, state, busy }: RepoSummary,
   { credentials, mountOnly, timeoutMs }: InputOf<'repo.up-all'>,
   hasKeyFile: boolean,
 ): Order {
-  if (state === 'up') return { result: 'already', reason: 'it is up' };
-  if (mountOnly && state !== 'closed' && state !== 'broken') return { result: 'already', reason: 'it is open' };
+  const isQuiet = busy === undefined;
+  if (state === 'up' && isQuiet) return { result: 'already', reason: 'it is up' };
+  if (mountOnly && isQuiet && state !== 'closed' && state !== 'broken')
+    return { result: 'already', reason: 'it is open' };
   const credential = credentials[guid];
   if (state === 'closed' && credential === undefined && !hasKeyFile) {
     return { result: 'skipped', reason: 'no credential' };
@@ -59,9 +62,10 @@ function upOrder(
   return { operation: 'repo.up', input: { repo: guid, credential, mount: true, prepOnly: false, timeoutMs } };
 }
 
-function downOrder({ guid, state }: RepoSummary, { unmount, timeoutMs }: InputOf<'repo.down-all'>): Order {
-  if (state === 'closed') return { result: 'already', reason: 'it is closed' };
-  if (state === 'mounted' && !unmount) return { result: 'already', reason: 'no service is running' };
+function downOrder({ guid, state, busy }: RepoSummary, { unmount, timeoutMs }: InputOf<'repo.down-all'>): Order {
+  const isQuiet = busy === undefined;
+  if (state === 'closed' && isQuiet) return { result: 'already', reason: 'it is closed' };
+  if (state === 'mounted' && isQuiet && !unmount) return { result: 'already', reason: 'no service is running' };
   return { operation: 'repo.down', input: { repo: guid, unmount, timeoutMs } };
 }
 

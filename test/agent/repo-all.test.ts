@@ -68,6 +68,22 @@ function world(listed: RepoSummary[]) {
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('up-all', () => {
+  test('one that is up is already so, but not while somebody is changing it', async () => {
+    const busy = { run: 'x' as RunId, operation: 'repo up', actor: 'anna', since: 0 };
+    const listed = [...repos(1, { state: 'up' }), ...repos(2, { state: 'up', busy }).slice(1)];
+    const { going, start } = world(listed);
+    const ended = start({ concurrency: 2 });
+    await turn();
+    await turn();
+    expect([...going.keys()]).toEqual([guidOf(1)]);
+    for (const end of going.values()) end('done');
+    const { output } = await ended;
+    expect(output?.repositories).toMatchObject([
+      { name: 'r0', result: 'already' },
+      { name: 'r1', result: 'done' },
+    ]);
+  });
+
   test.each([1, 3])('%d at a time, never more, and the next begins when one has ended', async (concurrency) => {
     const { going, start, most } = world(repos(7));
     const whole = start({ concurrency });

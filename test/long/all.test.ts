@@ -79,7 +79,7 @@ async function changeCredential(name: string, value: string): Promise<string> {
 }
 
 test('whatever is wrong with seven, the eighth is up; each is told by name and reason, and the exit code is 3', async () => {
-  const { exitCode, stdout, stderr } = await desk.rdc(`repo up-all --concurrency 8 --timeout ${LIMIT} --json`);
+  const { exitCode, stdout, stderr } = await desk.rdc(`repo up-all --concurrency 4 --timeout ${LIMIT} --json`);
   expect(exitCode, stderr).toBe(3);
   const rows = (JSON.parse(stdout) as { repositories: Row[] }).repositories;
   expect(Object.fromEntries(rows.map(({ name, result, reason = '' }) => [name, `${result}: ${reason}`]))).toEqual({
