@@ -3,7 +3,7 @@
 import { checkServices } from '../lifecycle/check-services.ts';
 import { readSettings } from '../lifecycle/env-settings.ts';
 import { functionEnvironment } from '../lifecycle/function-call.ts';
-import { findRediaccfiles, nameOf } from '../lifecycle/rediaccfile.ts';
+import { discoverRediaccfiles, nameOf } from '../lifecycle/rediaccfile.ts';
 import { readWithText, saveServicesFile } from '../lifecycle/services-file.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
@@ -15,6 +15,7 @@ import { findFaults } from './check-rediaccfiles.ts';
 import type { Finished, QueryContext, RunContext } from './handlers.ts';
 import { identity } from './repo-volume.ts';
 import { openWorkbench, type Workbench } from './repo-workbench.ts';
+import { NOTHING_TO_START } from './up-warnings.ts';
 
 export async function validateRepo(
   input: InputOf<'repo.validate'>,
@@ -77,18 +78,32 @@ export async function examine(system: System, target: RepoTarget): Promise<Exami
   const found: Finding[] = [];
   const noSlots = parseServicesFile(target.paths.servicesFile, undefined);
   const slots = await orFinding('.rediacc.json', 'slots', found, async () => (await readWithText(system, target)).file);
-  const files = await orFinding('Rediaccfile', 'rediaccfile', found, () =>
-    findRediaccfiles(system, target.paths.mountPoint),
+  const discovery = await orFinding('Rediaccfile', 'rediaccfile', found, () =>
+    discoverRediaccfiles(system, target.paths.mountPoint),
   );
-  for (const [file, fault] of await findFaults(system, target.paths.mountPoint, files ?? [])) {
+  const { files, faults } = discovery ?? { files: [], faults: [] };
+  for (const { place, message } of faults) {
+    const isFile = /rediaccfile$/i.test(place);
+    const said = isFile ? withoutPlace(message, place).trim() : message;
+    found.push({
+      file: place === 'the root' ? 'Rediaccfile' : place,
+      rule: 'rediaccfile',
+      severity: 'error',
+      message: said,
+    });
+  }
+  if (discovery !== undefined && files.length + faults.length === 0) {
+    found.push({ file: 'Rediaccfile', rule: 'rediaccfile', severity: 'warning', message: NOTHING_TO_START });
+  }
+  for (const [file, fault] of await findFaults(system, target.paths.mountPoint, files)) {
     found.push(...fault.split('\n').map((message) => bashFinding(nameOf(file), message)));
   }
-  const { findings, names } = await checkServices(system, target, files ?? [], slots ?? noSlots);
+  const { findings, names } = await checkServices(system, target, files, slots ?? noSlots);
   const environment = functionEnvironment(
     target,
     addressNames([...names, ...Object.keys((slots ?? noSlots).services)]),
   );
-  for (const file of files ?? []) {
+  for (const file of files) {
     const envFile = nameOf({ ...file, file: '.env' });
     await orFinding(envFile, 'env', found, () => readSettings(system, target.paths.mountPoint, file, environment));
   }
@@ -124,9 +139,12 @@ async function orFinding<T>(
     return await work();
   } catch (error) {
     if (!(error instanceof RdcError) || !['INVALID_INPUT', 'CONFIG_INVALID'].includes(error.code)) throw error;
-    const line = /(?:line |:)(\d+)(?::| sets)/.exec(error.message)?.[1];
-    const place = line === undefined ? {} : { line: Number(line) };
-    found.push({ file, ...place, rule, severity: 'error', message: withoutPlace(error.message, file) });
+    const lines = error.message.split('\n');
+    for (const message of lines.every((line) => line.startsWith(file)) ? lines : [error.message]) {
+      const line = /(?:line |:)(\d+)(?::| )/.exec(message)?.[1];
+      const place = line === undefined ? {} : { line: Number(line) };
+      found.push({ file, ...place, rule, severity: 'error', message: withoutPlace(message, file) });
+    }
     return undefined;
   }
 }

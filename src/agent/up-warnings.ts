@@ -3,6 +3,10 @@ import { type Finding, placeOf } from '../network/finding.ts';
 import type { RunContext } from './handlers.ts';
 import type { Workbench } from './repo-workbench.ts';
 
+/** There is no Rediaccfile where one is looked for. */
+export const NOTHING_TO_START =
+  'there is none in the root or in a directory of it: up starts the docker daemon, and nothing else';
+
 /** An upload that was forgotten, or that went one directory too deep, must not look like a success. */
 export function warnOfNothing({ record }: Workbench, { report }: RunContext): void {
   report({

@@ -144,7 +144,7 @@ class Watch<O> {
 
   /** Follows from the last event that was seen, over a new connection. Throws `lost` when the machine stays away. */
   async #again(run: RunId, follower: Follower, lost: unknown): Promise<Result<O>> {
-    const step = { id: 'link', title: `reaching "${this.#machine.name}" again; the run goes on there` };
+    const step = { id: 'link', title: `reaching "${this.#machine.name}" again` };
     this.#client = undefined;
     this.#progress.step({ ...step, state: 'start' });
     for (const pause of PAUSES_MS) {

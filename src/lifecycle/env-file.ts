@@ -17,16 +17,14 @@ export interface Setting {
   line: number;
 }
 
-/** In the order of the file, the last one of a name counts. Throws INVALID_INPUT with path and line. */
-export function parseEnvFile(file: EnvFile): Setting[] {
+/** In the order of the file, the last one of a name counts. Throws INVALID_INPUT with path and line, after those before it. */
+export function* parseEnvFile(file: EnvFile): Generator<Setting> {
   const reader = new Reader(file);
-  const settings: Setting[] = [];
   const known = new Map<string, string>();
   for (let setting = reader.next(known); setting !== undefined; setting = reader.next(known)) {
     known.set(setting.name, setting.value);
-    settings.push(setting);
+    yield setting;
   }
-  return settings;
 }
 
 /** Go's unicode.IsSpace without the line end. */

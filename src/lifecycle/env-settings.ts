@@ -38,15 +38,22 @@ export async function readSettings(
     throw new RdcError('INVALID_INPUT', `${name} is larger than the ${formatSize(MOST_BYTES)} that a .env may have`);
   }
   const settings = new Map<string, string>();
-  for (const { name: key, value, line } of parseEnvFile({ path: name, text, environment })) {
-    if (RESERVED.test(key) || isServiceAddress(key, environment)) {
-      throw new RdcError('INVALID_INPUT', `${name}: line ${line} sets ${key}, which is not a .env's to set`, {
-        hint: 'give the variable another name',
-      });
+  const faults: string[] = [];
+  let hint: string | undefined;
+  try {
+    for (const { name: key, value, line } of parseEnvFile({ path: name, text, environment })) {
+      if (RESERVED.test(key) || isServiceAddress(key, environment)) {
+        faults.push(`${name}: line ${line} sets ${key}, which is not a .env's to set`);
+        hint = 'give the variable another name';
+      } else if (value.includes('\0')) faults.push(`${name}: line ${line} has a NUL in its value`);
+      else if (!NOT_FOR_BASH.test(key)) settings.set(key, value);
     }
-    if (value.includes('\0')) throw new RdcError('INVALID_INPUT', `${name}: line ${line} has a NUL in its value`);
-    if (!NOT_FOR_BASH.test(key)) settings.set(key, value);
+  } catch (error) {
+    // What comes after it cannot be read; what was wrong before it is told as well.
+    if (!(error instanceof RdcError)) throw error;
+    faults.push(error.message);
   }
+  if (faults.length > 0) throw new RdcError('INVALID_INPUT', faults.join('\n'), { hint });
   return settings;
 }
 

@@ -33,73 +33,98 @@ export function printable(name: string): string {
   );
 }
 
+/** What a directory has in the place of one Rediaccfile. */
+export interface DiscoveryFault {
+  /** Relative to the mount, printable: "backend", "backend/Rediaccfile". */
+  place: string;
+  message: string;
+  hint: string;
+}
+
+export interface Discovery {
+  /** In the order of `up`. */
+  files: Rediaccfile[];
+  faults: DiscoveryFault[];
+}
+
 /**
- * In the order of `up`. Throws INVALID_INPUT where one directory has two candidates, where one is no file or lies
- * outside of the mount, and where a name is no UTF-8.
+ * In the order of `up`. Throws INVALID_INPUT with all faults: where one directory has two candidates, where one is no file or
+ * lies outside of the mount, and where a name is no UTF-8.
  */
 export async function findRediaccfiles(system: System, mountPoint: string): Promise<Rediaccfile[]> {
+  const { files, faults } = await discoverRediaccfiles(system, mountPoint);
+  const [first] = faults;
+  if (first === undefined) return files;
+  throw new RdcError('INVALID_INPUT', faults.map(({ message }) => message).join('\n'), { hint: first.hint });
+}
+
+/** As findRediaccfiles; throws only for a name that is no UTF-8, which may hide another. */
+export async function discoverRediaccfiles(system: System, mountPoint: string): Promise<Discovery> {
   const names = sortBytes((await system.list(mountPoint)) ?? []);
   await refuseForeignNames(system, mountPoint, names);
-  const found: Rediaccfile[] = [];
-  const root = await candidateIn(system, mountPoint, { directory: '', path: mountPoint });
-  if (root !== undefined) found.push(root);
+  const discovery: Discovery = { files: [], faults: [] };
+  const add = (found: Rediaccfile | DiscoveryFault | undefined) => {
+    if (found === undefined) return;
+    if ('file' in found) discovery.files.push(found);
+    else discovery.faults.push(found);
+  };
+  add(await candidateIn(system, mountPoint, { directory: '', path: mountPoint }));
   for (const name of names.filter((entry) => !entry.startsWith('.'))) {
     const path = `${mountPoint}/${name}`;
     const kind = (await system.stat(path))?.kind;
     if (kind !== 'directory' && kind !== 'symlink') continue;
-    const file = await candidateIn(system, mountPoint, { directory: name, path });
-    if (file === undefined) continue;
-    if (kind === 'symlink') await checkLink(system, mountPoint, file, names);
-    found.push(file);
+    const found = await candidateIn(system, mountPoint, { directory: name, path });
+    const isLinked = found !== undefined && kind === 'symlink';
+    add((isLinked ? await faultOfLink(system, mountPoint, { directory: name, path }, names) : undefined) ?? found);
   }
-  return found;
+  return discovery;
 }
 
 /** A link to a directory may lead to any place of the mount that is not called under its own name already. */
-async function checkLink(
+async function faultOfLink(
   system: System,
   mountPoint: string,
-  { directory, path }: Rediaccfile,
+  { directory, path }: Pick<Rediaccfile, 'directory' | 'path'>,
   names: readonly string[],
-): Promise<void> {
+): Promise<DiscoveryFault | undefined> {
   const target = await realPathInside(system, mountPoint, path);
+  const place = printable(directory);
   if (target === undefined) {
-    throw new RdcError(
-      'INVALID_INPUT',
-      `the link ${path} leads out of the repository, to a directory with a Rediaccfile`,
-      {
-        hint: 'put the directory itself in its place, or remove the link',
-      },
-    );
+    return {
+      place,
+      message: `the link ${place} leads out of the repository, to a directory with a Rediaccfile`,
+      hint: 'put the directory itself in its place, or remove the link',
+    };
   }
-  if (target === '' || (names.includes(target) && !target.startsWith('.'))) {
-    const other = target === '' ? 'the root' : `"${printable(target)}"`;
-    throw new RdcError('INVALID_INPUT', `the link ${path} leads to ${other}: its Rediaccfile would be called twice`, {
-      hint: `rename the link to ".${printable(directory)}": names with a dot are not looked at`,
-    });
-  }
+  if (target !== '' && (!names.includes(target) || target.startsWith('.'))) return undefined;
+  const other = target === '' ? 'the root' : `"${printable(target)}"`;
+  return {
+    place,
+    message: `the link ${place} leads to ${other}: its Rediaccfile would be called twice`,
+    hint: 'give one of both a name with a dot before it: such names are not looked at',
+  };
 }
 
 async function candidateIn(
   system: System,
   mountPoint: string,
   { directory, path }: Pick<Rediaccfile, 'directory' | 'path'>,
-): Promise<Rediaccfile | undefined> {
+): Promise<Rediaccfile | DiscoveryFault | undefined> {
   const names = sortBytes((await listOrNothing(system, path)) ?? []);
   const candidates = names.filter((entry) => /^rediaccfile$/i.test(entry));
   const [file] = candidates;
-  if (candidates.length > 1) {
-    throw new RdcError('INVALID_INPUT', `${path} has two Rediaccfiles: ${candidates.join(' and ')}`, {
-      hint: 'keep one of them',
-    });
-  }
   if (file === undefined) return undefined;
-  if (!(await isFileInside(system, mountPoint, `${path}/${file}`))) {
-    throw new RdcError('INVALID_INPUT', `${path}/${file} ${await kindOf(system, `${path}/${file}`)}`, {
-      hint: 'a Rediaccfile is a plain file, or a link to one inside of the repository',
-    });
+  if (candidates.length > 1) {
+    const place = directory === '' ? 'the root' : printable(directory);
+    return { place, message: `${place} has two Rediaccfiles: ${candidates.join(' and ')}`, hint: 'keep one of them' };
   }
-  return { directory, file, path };
+  if (await isFileInside(system, mountPoint, `${path}/${file}`)) return { directory, file, path };
+  const place = nameOf({ directory, file });
+  return {
+    place,
+    message: `${place} ${await kindOf(system, `${path}/${file}`)}`,
+    hint: 'a Rediaccfile is a plain file, or a link to one inside of the repository',
+  };
 }
 
 /** A link that leads nowhere, in circles, or to something that is no directory has no Rediaccfile behind it. */

@@ -43,6 +43,46 @@ describe('an examination', () => {
     expect(JSON.stringify(findings)).not.toContain('hunter2');
   });
 
+  it('tells of every fault of a .env, and of one that hides the rest of it', async () => {
+    const system = repository().file(`${mount}/a/.env`, 'FOO=1\nPATH=/evil\nHOME=x\nSECRET="unclosed\n');
+    const { findings } = await examine(system, target);
+    const told = findings.filter(({ rule }) => rule === 'env').map(({ file, line, message }) => [file, line, message]);
+    expect(told).toEqual([
+      ['a/.env', 2, expect.stringContaining('PATH')],
+      ['a/.env', 3, expect.stringContaining('HOME')],
+      ['a/.env', 4, 'has a value whose " is never closed'],
+    ]);
+  });
+
+  it('tells of every directory with two Rediaccfiles, and of what else is wrong', async () => {
+    const system = repository(['b']).file(`${mount}/c/Rediaccfile`).file(`${mount}/c/rediaccfile`);
+    system.file(`${mount}/d/Rediaccfile`).file(`${mount}/d/REDIACCFILE`);
+    const { findings } = await examine(system, target);
+    expect(findings.filter(({ severity }) => severity === 'error').map(({ file, rule }) => `${file} ${rule}`)).toEqual([
+      '.rediacc.json slots',
+      'c rediaccfile',
+      'd rediaccfile',
+      'b/Rediaccfile bash',
+      'a/compose.yml yaml',
+    ]);
+  });
+
+  it('tells that there is nothing to start: no Rediaccfile, one of another name, or one too deep', async () => {
+    const system = new FakeSystem()
+      .file(`${mount}/Rediaccfile.txt`)
+      .file(`${mount}/site/app/Rediaccfile`)
+      .file(`${mount}/docker-compose.yml`, 'services: {}\n');
+    const { findings } = await examine(system, target);
+    expect(findings).toEqual([
+      {
+        file: 'Rediaccfile',
+        rule: 'rediaccfile',
+        severity: 'warning',
+        message: expect.stringContaining('nothing else'),
+      },
+    ]);
+  });
+
   it('control: of a repository in order finds nothing', async () => {
     const system = repository()
       .file(`${mount}/a/compose.yml`, 'services: {}\n')

@@ -6,7 +6,7 @@ import { substitute } from '../../src/lifecycle/env-value.ts';
 
 const environment = { B: 'envB', EMPTY: '' };
 function parse(text: string): Record<string, string> {
-  const settings = parseEnvFile({ path: 'api/.env', text, environment });
+  const settings = [...parseEnvFile({ path: 'api/.env', text, environment })];
   return Object.fromEntries(settings.map(({ name, value }) => [name, value]));
 }
 
