@@ -65,6 +65,8 @@ export function composeUnit({ target, directory, environment, words, host, termi
     '--collect',
     '--service-type=exec',
     `--unit=${unit}`,
+    // Without one it is the whole command, in the journal too: there may be a secret among the words.
+    `--description=docker compose of repository ${target.name}`,
     `--slice=${target.net.slice}`,
     ...properties.map(([key, value]) => `--property=${key}=${value}`),
     ...Object.entries({

@@ -123,6 +123,7 @@ async function copyFrozen({ paths, guid }: RepoTarget, image: string, system: Sy
     await system.run({ ...command('sync', ...words), timeoutMs: Number.POSITIVE_INFINITY });
   }
   const properties = [
+    'Description=copy of a frozen volume',
     // The script ends by itself before; this is for one that does not.
     `RuntimeMaxSec=${2 * LONGEST_FREEZE_SECONDS}s`,
     `TimeoutStopSec=${THAW_PATIENCE}`,

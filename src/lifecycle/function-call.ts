@@ -53,6 +53,8 @@ export function functionCommand(call: FunctionCall): Command {
       '--collect',
       '--service-type=exec',
       `--unit=${functionUnit(call)}`,
+      // Without one it is the whole command, in every list of units and in the journal.
+      `--description=${name}() of repository ${target.name}`,
       `--slice=${target.net.slice}`,
       ...properties.map(([key, value]) => `--property=${key}=${value}`),
       ...Object.entries({ ...environment, PATH: FUNCTION_PATH }).map(([key, value]) => `--setenv=${key}=${value}`),

@@ -93,6 +93,7 @@ describe('the unit of rdc repo compose', () => {
     expect(run.args).toEqual(
       expect.arrayContaining([
         `--unit=${unit}`,
+        '--description=docker compose of repository shop',
         '--slice=rediacc-2816.slice',
         '--property=NetworkNamespacePath=/run/netns/rd2816',
         `--property=BindsTo=${target.units.docker}`,

@@ -79,6 +79,10 @@ function describeChanges(changes: readonly SyncChange[]): string {
   return changes.map((change) => `${sign(change)} ${change.path}`).join('\n');
 }
 
+function counted(files: number): string {
+  return files === 1 ? '1 file' : `${files} files`;
+}
+
 function showResult(
   { io, dryRun }: CommandContext,
   { name, machine }: RepositoryTarget,
@@ -88,9 +92,11 @@ function showResult(
   const { filesTransferred, filesDeleted, bytesTransferred } = stats;
   if (dryRun && changes.length > 0) io.print(describeChanges(changes));
   const deleted = filesDeleted > 0 ? `, ${filesDeleted} deleted` : '';
-  const what = `${filesTransferred} files (${formatSize(bytesTransferred)})${deleted}`;
+  const where = direction === 'upload' ? 'copied into' : 'copied from';
+  const copied = `${counted(filesTransferred)} (${formatSize(bytesTransferred)}) ${where} "${name}"`;
+  const what = `${copied}${deleted}`;
   if (filesTransferred === 0 && filesDeleted === 0) io.say('= already: nothing differs');
-  else sayDone(io, dryRun, `${what} ${direction === 'upload' ? 'copied into' : 'copied from'} "${name}"`);
+  else sayDone(io, dryRun, what);
   const document = { machine: machine.name, repo: name, direction, dryRun, ...stats };
   io.printJson(dryRun ? { ...document, changes } : document);
 }
