@@ -36,7 +36,7 @@ export default defineConfig({
           globalSetup: ['test/machine/run-directory.ts'],
           maxWorkers: 2,
           testTimeout: 600_000,
-          hookTimeout: 900_000,
+          hookTimeout: 1_500_000,
         },
       },
       {
@@ -48,7 +48,7 @@ export default defineConfig({
           globalSetup: ['test/machine/run-directory.ts'],
           maxWorkers: 2,
           testTimeout: 600_000,
-          hookTimeout: 900_000,
+          hookTimeout: 1_500_000,
         },
       },
     ],

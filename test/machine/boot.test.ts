@@ -62,7 +62,7 @@ beforeAll(async () => {
   await vm.root(
     `mkdir -p ${limit.slice(0, limit.lastIndexOf('/'))} && printf '[Service]\\nTimeoutStopSec=40\\n' > ${limit}`,
   );
-}, 900_000);
+}, 1_500_000);
 afterAll(async () => {
   await desk?.destroy();
   await vm?.destroy();
