@@ -7,6 +7,9 @@ import { counted, judge, RULES, type Rule } from './supervision-policy.ts';
 import { BUSY_MS, shouldBeUp, type WatchDeps } from './watch-deps.ts';
 import { HEALTH_EVENTS, listUnhealthy, lookAtContainer, restartContainer, unhealthyIn } from './watched-containers.ts';
 
+/** errno(3) of a socket whose other end was killed, is closed, or is not there. */
+const GONE = ['ECONNRESET', 'EPIPE', 'ECONNREFUSED', 'ENOENT'];
+
 /** Until the daemon ends. */
 export async function followContainers(target: RepoTarget, deps: WatchDeps): Promise<void> {
   const socket = target.net.dockerSocket;
@@ -84,7 +87,7 @@ async function careForContainer(
       if (isFree) return;
       await deps.system.sleep(BUSY_MS);
     } catch (error) {
-      if (daemonEnded.aborted || deps.signal.aborted) return;
+      if (daemonEnded.aborted || deps.signal.aborted || isConnectionLost(error)) return;
       deps.tell(
         'failed',
         `an unhealthy container of "${target.name}" could not be restarted: ${messageOf(error)}`,
@@ -93,4 +96,9 @@ async function careForContainer(
       return;
     }
   }
+}
+
+/** The daemon is gone: the end of its events, which comes a moment later, is what tells. */
+function isConnectionLost(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && GONE.includes(String(error.code));
 }
