@@ -3,9 +3,10 @@
 // and what a person has stopped since stays so.
 import { connect } from 'node:net';
 import { createMessageConnection, StreamMessageReader, StreamMessageWriter } from 'vscode-jsonrpc/node.js';
+import { messageOf } from '../protocol/errors.ts';
 import type { RunEvent } from '../protocol/events.ts';
 import { type ClientHello, PROTOCOL_VERSION, serverHelloSchema } from '../protocol/hello.ts';
-import { eventsNotification, runRequest } from '../protocol/rpc.ts';
+import { eventsNotification, runRequest, startedNotification } from '../protocol/rpc.ts';
 import { agentVersion } from './agent-version.ts';
 import { readHelloLine } from './hello-line.ts';
 import { AGENT_SOCKET, AUTOSTARTED_FLAG } from './layout.ts';
@@ -43,11 +44,18 @@ export async function autostartUnit(print: (event: RunEvent) => void): Promise<n
     connection.onNotification(eventsNotification, ({ events }) => {
       for (const { event } of events) print(event);
     });
+    // Not before there is a run: what could not even be asked for may be asked for again.
+    let noted = Promise.resolve();
+    connection.onNotification(startedNotification, () => {
+      noted = system.writeFile(AUTOSTARTED_FLAG, '', 0o644).catch((error: unknown) => {
+        process.stdout.write(`that it was asked for cannot be noted: ${messageOf(error)}\n`);
+      });
+    });
     connection.listen();
-    await system.writeFile(AUTOSTARTED_FLAG, '', 0o644);
     const options = { dryRun: false, waitMs: 0 };
     const request = { operation: 'machine.autostart', input: {}, options };
     const result = await Promise.race([connection.sendRequest(runRequest, request), lost]);
+    await noted;
     process.stdout.write(`the start of the marked repositories: ${result.outcome}\n`);
     connection.dispose();
   } catch (error) {

@@ -7,9 +7,6 @@ import { counted, judge, RULES, type Rule } from './supervision-policy.ts';
 import { BUSY_MS, shouldBeUp, type WatchDeps } from './watch-deps.ts';
 import { HEALTH_EVENTS, listUnhealthy, lookAtContainer, restartContainer, unhealthyIn } from './watched-containers.ts';
 
-/** errno(3) of a socket whose other end was killed, is closed, or is not there. */
-const GONE = ['ECONNRESET', 'EPIPE', 'ECONNREFUSED', 'ENOENT'];
-
 /** Until the daemon ends. */
 export async function followContainers(target: RepoTarget, deps: WatchDeps): Promise<void> {
   const socket = target.net.dockerSocket;
@@ -100,5 +97,9 @@ async function careForContainer(
 
 /** The daemon is gone: the end of its events, which comes a moment later, is what tells. */
 function isConnectionLost(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && GONE.includes(String(error.code));
+  if (!(error instanceof Error)) return false;
+  const { code = '', syscall } = error as NodeJS.ErrnoException;
+  // unix(7), connect(2): nobody listens any more, or the socket is gone. ENOENT of anything else is no such thing.
+  const isUnreachable = syscall === 'connect' && ['ECONNREFUSED', 'ENOENT'].includes(code);
+  return isUnreachable || ['ECONNRESET', 'EPIPE'].includes(code);
 }

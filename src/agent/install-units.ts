@@ -62,6 +62,7 @@ const FILES: readonly { path: string; text: string; mode: number }[] = [
 
 const AGENT_SOCKET_UNIT = 'rediacc-agent.socket';
 const AUTOSTART_UNIT = 'rediacc-autostart.service';
+const AUTOSTART_FILE = `${UNIT_DIR}/${AUTOSTART_UNIT}`;
 /** Started by systemd itself, at boot or when somebody comes. */
 export const ENABLED_UNITS = [AGENT_SOCKET_UNIT, AUTOSTART_UNIT] as const;
 
@@ -76,9 +77,11 @@ export async function staleUnitFiles(system: System): Promise<string[]> {
 export async function installUnits(system: System): Promise<string[]> {
   const changed: string[] = [];
   for (const { path, text, mode } of FILES) {
-    if ((await system.readFile(path)) === text) continue;
-    // Once it is there, whatever starts what multi-user.target wants would start it as well.
-    if (path === `${UNIT_DIR}/${AUTOSTART_UNIT}`) await system.writeFile(AUTOSTARTED_FLAG, '', 0o644);
+    const before = await system.readFile(path);
+    if (before === text) continue;
+    // A first setup is no boot. Once the unit is there, whatever starts what multi-user.target wants would start it as well; an
+    // upgrade says nothing of it, since this boot's own start may still be due.
+    if (before === undefined && path === AUTOSTART_FILE) await system.writeFile(AUTOSTARTED_FLAG, '', 0o644);
     await system.writeFile(path, text, mode);
     changed.push(path);
   }

@@ -12,7 +12,7 @@ export const LOCK_DIR = '/run/rediacc/locks';
 /** Held by whatever opens a volume with a memory-hard key derivation. */
 export const MEMORY_HARD_LOCK = '/run/rediacc/locks/memory-hard';
 export const NEEDS_DOWN_DIR = '/run/rediacc/needs-down';
-/** There once the start at boot has been asked for, or need not be: the machine was set up, or upgraded, since it booted. */
+/** There once the start at boot has been asked for, or need not be: the machine was set up since it booted. */
 export const AUTOSTARTED_FLAG = '/run/rediacc/autostarted';
 export const STATE_DIR = '/var/lib/rediacc';
 export const RUNS_DIR = '/var/lib/rediacc/runs';

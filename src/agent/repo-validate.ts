@@ -83,14 +83,7 @@ export async function examine(system: System, target: RepoTarget): Promise<Exami
   );
   const { files, faults } = discovery ?? { files: [], faults: [] };
   for (const { place, message } of faults) {
-    const isFile = /rediaccfile$/i.test(place);
-    const said = isFile ? withoutPlace(message, place).trim() : message;
-    found.push({
-      file: place === 'the root' ? 'Rediaccfile' : place,
-      rule: 'rediaccfile',
-      severity: 'error',
-      message: said,
-    });
+    found.push({ file: place, rule: 'rediaccfile', severity: 'error', message });
   }
   if (discovery !== undefined && files.length + faults.length === 0) {
     found.push({ file: 'Rediaccfile', rule: 'rediaccfile', severity: 'warning', message: NOTHING_TO_START });

@@ -53,6 +53,7 @@ export function limitsSteps(declare: Step<RepoFacts>, { net }: RepoTarget, limit
       id: 'limits.apply',
       title: 'put the limits into force',
       already: 'the limits are in force, or nothing runs',
+      changesUnitFiles: true,
       isDone: (facts) => facts.presentFiles.length === 0 || (declare.isDone(facts) && areInForce(limits, facts)),
       actions: (facts) => [
         ...(facts.sliceLimits === undefined

@@ -35,7 +35,7 @@ export function printable(name: string): string {
 
 /** What a directory has in the place of one Rediaccfile. */
 export interface DiscoveryFault {
-  /** Relative to the mount, printable: "backend", "backend/Rediaccfile". */
+  /** Relative to the mount, printable: the file, or the directory that has two. Of the root: "Rediaccfile". */
   place: string;
   message: string;
   hint: string;
@@ -115,8 +115,12 @@ async function candidateIn(
   const [file] = candidates;
   if (file === undefined) return undefined;
   if (candidates.length > 1) {
-    const place = directory === '' ? 'the root' : printable(directory);
-    return { place, message: `${place} has two Rediaccfiles: ${candidates.join(' and ')}`, hint: 'keep one of them' };
+    const where = directory === '' ? 'the root' : printable(directory);
+    return {
+      place: directory === '' ? file : where,
+      message: `${where} has two Rediaccfiles: ${candidates.join(' and ')}`,
+      hint: 'keep one of them',
+    };
   }
   if (await isFileInside(system, mountPoint, `${path}/${file}`)) return { directory, file, path };
   const place = nameOf({ directory, file });

@@ -18,9 +18,13 @@ export class FakeDocker {
   readonly containers = new Map<string, FakeContainer>();
   /** "restart NAME" and "start NAME", in order. */
   readonly done: string[] = [];
+  /** What becomes of a request to restart or start a container: its connection breaks, as when the daemon is killed; or 500. */
+  refusal: 'break' | 'error' | undefined;
+  refused = 0;
   /** What a restart makes of a container. */
   afterRestart: FakeContainer['health'] = 'healthy';
   readonly #followers = new Set<ServerResponse>();
+  #isFollowed = false;
   #server: Server | undefined;
   #waiting: (() => void)[] = [];
 
@@ -51,9 +55,9 @@ export class FakeDocker {
     await once(server, 'close');
   }
 
-  /** Resolves when somebody listens for events. */
+  /** Resolves when somebody listens for events, and knows what was unhealthy before. */
   async followed(): Promise<void> {
-    if (this.#followers.size === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    if (!this.#isFollowed) await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
   setHealth(id: string, health: NonNullable<FakeContainer['health']>): void {
@@ -67,8 +71,10 @@ export class FakeDocker {
   #follow(response: ServerResponse): void {
     response.writeHead(200, { 'Content-Type': 'application/json' }).flushHeaders();
     this.#followers.add(response);
-    response.once('close', () => this.#followers.delete(response));
-    for (const resolve of this.#waiting.splice(0)) resolve();
+    response.once('close', () => {
+      this.#followers.delete(response);
+      this.#isFollowed = false;
+    });
   }
 
   #answer(url: URL, response: ServerResponse): void {
@@ -80,10 +86,19 @@ export class FakeDocker {
         ([, one]) => (health?.includes(one.health ?? '') ?? true) && (status?.includes(one.status) ?? true),
       );
       response.end(JSON.stringify(wanted.map(([Id]) => ({ Id }))));
+      if (health === undefined) return;
+      this.#isFollowed = this.#followers.size > 0;
+      for (const resolve of this.#waiting.splice(0)) resolve();
     } else if (container === undefined) {
       response.writeHead(404).end(JSON.stringify({ message: `No such container: ${id}` }));
     } else if (verb === 'json') {
       response.end(JSON.stringify(inspection(id, container)));
+    } else if (this.refusal === 'break') {
+      this.refused += 1;
+      response.destroy();
+    } else if (this.refusal === 'error') {
+      this.refused += 1;
+      response.writeHead(500).end(JSON.stringify({ message: 'out of cheese' }));
     } else {
       this.done.push(`${verb} ${container.name}`);
       container.status = 'running';

@@ -230,6 +230,30 @@ describe('an unhealthy container', () => {
     ]);
   });
 
+  test.each([
+    ['break', []],
+    [
+      'error',
+      ['failed: an unhealthy container of "shop" could not be restarted: the docker daemon refuses: out of cheese'],
+    ],
+  ] as const)('that cannot be restarted: %s is told as %j', async (refusal, words) => {
+    const { told, docker, watch, down } = await watched();
+    docker.refusal = refusal;
+    const first = docker.add({ name: 'shop-api-1', status: 'running', health: 'healthy' });
+    const second = docker.add({ name: 'shop-web-1', status: 'running', health: 'healthy' });
+    const watching = watch();
+    await docker.followed();
+    docker.setHealth(first, 'unhealthy');
+    await soon(() => expect(docker.refused).toBe(1));
+    docker.refusal = undefined;
+    // What comes later on the same stream is cared for.
+    docker.setHealth(second, 'unhealthy');
+    await soon(() => expect(told.at(-1)).toMatch(/^container-restarted: .*shop-web-1/));
+    await down();
+    await watching;
+    expect(told.slice(0, -1)).toEqual(words);
+  });
+
   test('that was so before anybody watched is found', async () => {
     const { docker, watch, down } = await watched();
     docker.add({ name: 'shop-api-1', status: 'running', health: 'unhealthy' });

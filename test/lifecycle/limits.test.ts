@@ -2,9 +2,11 @@
 import { describe, expect, it } from 'vitest';
 import type { RepoFacts } from '../../src/lifecycle/facts.ts';
 import { type Limits, limitsDropIn, limitsSteps } from '../../src/lifecycle/limits.ts';
+import { converge } from '../../src/lifecycle/run-plan.ts';
 import { describeAction } from '../../src/lifecycle/step.ts';
 import { unitText } from '../../src/lifecycle/unit-text.ts';
 import { declareStep } from '../../src/lifecycle/units.ts';
+import { scriptedSystem } from '../helpers/scripted-system.ts';
 import { shopTarget } from '../helpers/target.ts';
 
 const TARGET = shopTarget();
@@ -49,6 +51,20 @@ describe('limits', () => {
 
   it('of what is closed are not applied', () => {
     expect(step({ cpus: 1 }).isDone(running('max', 'max', { presentFiles: [], sliceLimits: undefined }))).toBe(true);
+  });
+
+  it('are in force although systemd had not read its files before: they are asked for again', async () => {
+    const looks: (RepoFacts | undefined)[] = [];
+    const observe = async (before?: RepoFacts) => {
+      looks.push(before);
+      // As observeRepo: what an earlier look found stays so, unless it is asked for anew.
+      return running('max', looks.length === 1 ? 'max' : '100000 100000', {
+        needsReload: before?.needsReload ?? looks.length === 1,
+      });
+    };
+    const system = scriptedSystem(() => ({}));
+    expect(await converge([step({ cpus: 1 })], { system, report: () => undefined, observe })).toBe(true);
+    expect(looks).toEqual([undefined, undefined]);
   });
 
   it('are given to a running slice, and leave nothing that would outlive it', () => {

@@ -2,9 +2,11 @@
 // is broken is told by name and stops nobody.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import {
+  type AutostartList,
   answeredAfter,
   type BootRepository,
   makeRepositories,
+  NEEDS_REGISTRY,
   NOTED_DOWN,
   RECOVERIES,
   SLOW_END,
@@ -16,12 +18,6 @@ import type { TestVm } from '../machine/vm.ts';
 
 /** Once, where "hold" is there, its prep() never ends. */
 const HOLDS = 'prep() { if test -e hold; then rm hold; sleep infinity; fi; }\nup() { renet compose -- up -d; }\n';
-/** As a pull does where the network comes late. */
-const NEEDS_REGISTRY = 'prep() { curl -sSf -m 5 http://10.0.2.15:5000/v2/; }\nup() { renet compose -- up -d; }\n';
-
-interface Listed {
-  repositories: { name: string; lastBoot?: { result: string; reason?: string } }[];
-}
 
 let vm: TestVm;
 let desk: Desk;
@@ -44,7 +40,7 @@ beforeAll(async () => {
   )) as [BootRepository, BootRepository, BootRepository];
   await desk.done('repo up-all');
   await desk.done('repo autostart enable-all');
-}, 1_800_000);
+});
 afterAll(async () => {
   await desk?.destroy();
   await vm?.destroy();
@@ -65,7 +61,7 @@ test('a power-off in the middle of an up(): everything ends in order, and the ru
   const log = await vm.root(`journalctl -b -1 --no-pager -o cat ${units}`);
   expect(log).toMatch(/root down: done/);
   expect(log).not.toMatch(/timed out|Failed with result/);
-}, 1_200_000);
+});
 
 test('a prep() that needs the network is called again; broken ones are told and stop nobody', async () => {
   const told = () => vm.root('journalctl -b --no-pager -o cat -u rediacc-autostart');
@@ -75,7 +71,7 @@ test('a prep() that needs the network is called again; broken ones are told and 
   await vm.root('systemctl start docker-registry');
   await answeredAfter(vm, [untilAnswers(web)]);
   while (!/the start of the marked repositories: partial/.test(await told())) await vm.root('sleep 1');
-  const { repositories } = await desk.json<Listed>('repo autostart list');
+  const { repositories } = await desk.json<AutostartList>('repo autostart list');
   const noKey = 'the machine\'s own key does not open repository "data" any more';
   expect(repositories).toMatchObject([
     { name: 'data', lastBoot: { result: 'failed', reason: noKey } },
@@ -86,7 +82,7 @@ test('a prep() that needs the network is called again; broken ones are told and 
   expect(await told()).toMatch(/gone: failed.*image/);
   expect(await count(web, 'downs')).toBe(1);
   expect(await vm.root(RECOVERIES)).toBe('');
-}, 1_800_000);
+});
 
 test('who has the credential mends the key with the next up', async () => {
   const { stderr } = await desk.rdc('repo up data', { timeoutMs: 900_000 });
@@ -94,4 +90,4 @@ test('who has the credential mends the key with the next up', async () => {
   expect(await count(data, 'downs')).toBe(1);
   const paths = `/mnt/rediacc/.credentials/keys/${data.guid}.key /mnt/rediacc/repositories/${data.guid}`;
   await vm.root(`cryptsetup open --test-passphrase --key-slot 1 -d ${paths}`);
-}, 1_200_000);
+});

@@ -94,7 +94,7 @@ test('a full one grows while its container runs and writes', async () => {
   expect(Number(await vm.root(`rm ${mountPoint}/filling; ${discard}`))).toBeGreaterThan(0);
   expect(await desk.json<Resized>('repo resize shop --size 200M')).toMatchObject({ changed: false });
   expect((await desk.json<{ sizeBytes: number }>('repo status shop')).sizeBytes).toBe(200 * MIB);
-}, 1_800_000);
+});
 
 test('refused, by name and reason, and nothing is changed', async () => {
   const before = await sizes();
@@ -105,7 +105,7 @@ test('refused, by name and reason, and nothing is changed', async () => {
   });
   expect(wrong.exitCode, wrong.stderr).toBe(12);
   expect(await sizes()).toEqual(before);
-}, 1_800_000);
+});
 
 test('the agent killed while it grows: the same command finishes it', async () => {
   await vm.root(HOLD);
@@ -120,7 +120,7 @@ test('the agent killed while it grows: the same command finishes it', async () =
   expect((await desk.rdc('repo status shop')).stdout).toContain('to 220M was cut off');
   expect(await desk.json<Resized>('repo resize shop --size 220M')).toMatchObject({ changed: true, state: 'up' });
   expect((await sizes())[3]).toBeGreaterThan(200 * MIB);
-}, 1_800_000);
+});
 
 test('a closed one becomes smaller with all its files, also when the agent is killed on the way', async () => {
   const data = `cd ${mountPoint}; head -c 30000000 /dev/urandom >early; head -c 45000000 /dev/urandom >late; rm early`;
@@ -154,4 +154,4 @@ test('a closed one becomes smaller with all its files, also when the agent is ki
   await desk.done('repo up shop');
   expect(await vm.root(`cd ${mountPoint}; sha256sum late orders`)).toBe(sum);
   expect(await vm.root('dmesg | grep -iE "ext4-fs error|I/O error" || true')).toBe('');
-}, 1_800_000);
+});

@@ -11,6 +11,11 @@ export interface BootRepository {
   address: string;
 }
 
+/** Of `rdc repo autostart list --json`. */
+export interface AutostartList {
+  repositories: { name: string; enabled: boolean; lastBoot?: { result: string; reason?: string } }[];
+}
+
 /** Answers on 8080. Needs five seconds to end when it is asked to, and notes in data/ended when it has. */
 export const SLOW_END = `services:
   web:
@@ -22,6 +27,10 @@ export const SLOW_END = `services:
     environment: {WEB_IP: "\${WEB_IP}"}
     command: ["sh", "-c", "trap 'sleep 5; echo ended >> /data/ended; exit 0' TERM; httpd -f -p $$WEB_IP:8080 -h /bin & wait $$!"]
 `;
+
+/** Its prep() fails where the registry of the machine does not answer, as a pull does where the network comes late. */
+export const NEEDS_REGISTRY =
+  'prep() { curl -sSf -m 5 http://10.0.2.15:5000/v2/; }\nup() { renet compose -- up -d; }\n';
 
 /** Notes in data/downs that it was called. */
 export const NOTED_DOWN = 'down() { renet compose -- down; echo down >> data/downs; }\n';

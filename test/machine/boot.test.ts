@@ -2,9 +2,11 @@
 // time whatever its down() does, and what is marked is back without a command.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
+  type AutostartList,
   answeredAfter,
   type BootRepository,
   makeRepositories,
+  NEEDS_REGISTRY,
   NOTED_DOWN,
   RECOVERIES,
   SLOW_END,
@@ -26,13 +28,7 @@ const DATABASE = `services:
 const STOPPED = `up() { renet compose -- up -d; }
 down() { renet compose -- stop; echo down >> data/downs; }
 `;
-/** As a pull does. */
-const NEEDS_REGISTRY = 'prep() { curl -sSf -m 5 http://10.0.2.15:5000/v2/; }\nup() { renet compose -- up -d; }\n';
 const HANGS = 'up() { renet compose -- up -d; }\ndown() { sleep infinity; }\n';
-
-interface Listed {
-  repositories: { name: string; enabled: boolean; lastBoot?: { result: string; reason?: string } }[];
-}
 
 let vm: TestVm;
 let desk: Desk;
@@ -62,7 +58,7 @@ beforeAll(async () => {
   await vm.root(
     `mkdir -p ${limit.slice(0, limit.lastIndexOf('/'))} && printf '[Service]\\nTimeoutStopSec=40\\n' > ${limit}`,
   );
-}, 1_500_000);
+});
 afterAll(async () => {
   await desk?.destroy();
   await vm?.destroy();
@@ -95,7 +91,7 @@ describe('after a reboot', () => {
     await vm.reboot();
     const seconds = await answeredAfter(vm, [untilAnswers(web), untilAnswers(data, 5432)]);
     console.log(`from the start of the kernel to the last service answering: ${seconds} s`);
-    const { repositories } = await desk.json<Listed>('repo autostart list');
+    const { repositories } = await desk.json<AutostartList>('repo autostart list');
     expect(repositories).toMatchObject([
       { name: 'data', enabled: true, lastBoot: { result: 'done' } },
       { name: 'hanging', enabled: false, state: 'closed' },

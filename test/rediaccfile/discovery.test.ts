@@ -117,10 +117,17 @@ describe('refused by path', () => {
     }
   });
 
-  it('a second name of a directory that is called already', async () => {
+  it('a second name of a directory that is called already; control: of one that is hidden or deeper', async () => {
     put('release/Rediaccfile');
     symlinkSync('release', `${mount}/current`);
     await refused(`the link current leads to "release": its Rediaccfile would be called twice`);
+    rmSync(`${mount}/release`, { recursive: true });
+    for (const directory of ['.release', 'releases/3']) {
+      put(`${directory}/Rediaccfile`);
+      rmSync(`${mount}/current`);
+      symlinkSync(directory, `${mount}/current`);
+      expect(await found()).toEqual(['current/Rediaccfile']);
+    }
   });
 
   it('a directory whose name is no UTF-8; control: without a Rediaccfile, or hidden, it may be called so', async () => {

@@ -54,7 +54,7 @@ export const machineSupervision = defineCommand({
     const isQuestion = Object.values(input).every((value) => value === undefined);
     if (allMachines) {
       if (name !== undefined || machineName !== undefined || isQuestion) {
-        const message = '--all-machines is for setting something on all of them: no machine is named, something is set';
+        const message = '--all-machines sets something on every machine: say what, and name no machine';
         throw new RdcError('USAGE', message, {
           hint: 'rdc machine supervision --all-machines --notify-command COMMAND',
         });

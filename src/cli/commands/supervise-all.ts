@@ -5,12 +5,14 @@ import type { RequestOf } from '../../protocol/operations.ts';
 import { runOperation, withAgent } from '../agent-run.ts';
 import type { CommandEnd } from '../command.ts';
 import type { CommandContext } from '../context.ts';
-import { currentPlace, machineIn, placeIn } from '../target.ts';
+import { currentPlace, type MachineTarget, machineIn, placeIn } from '../target.ts';
 
 interface Row {
   machine: string;
   result: string;
   reason?: string;
+  /** The next command to type. */
+  hint?: string;
   run?: string;
 }
 
@@ -28,10 +30,11 @@ export async function superviseAll(
   }
   const rows: Row[] = [];
   for (const name of Object.keys(place.context.machines) as MachineName[]) {
-    const row = { machine: name, ...(await tell(command, name, input)) };
+    const row = { machine: name, ...(await tell(command, machineIn(place, name), input)) };
     rows.push(row);
     const run = row.result === 'detached' ? ` as run ${row.run}` : '';
-    io.say(`${name}: ${row.reason ?? row.result}${run}`);
+    if (row.reason === undefined) io.say(`${name}: ${row.result}${run}`);
+    else io.warn(`${name}: ${row.reason}`, row.hint);
   }
   io.printJson({ context: place.name, dryRun: command.dryRun, machines: rows });
   return rows.some(({ result }) => result === 'failed') ? 'PARTIAL' : undefined;
@@ -39,17 +42,16 @@ export async function superviseAll(
 
 async function tell(
   command: CommandContext,
-  name: MachineName,
+  machine: MachineTarget,
   input: RequestOf<'machine.set-supervision'>,
 ): Promise<Omit<Row, 'machine'>> {
   try {
-    const machine = machineIn(await currentPlace(command), name);
     const end = await withAgent(command, machine, (client) =>
       runOperation(command, { client, machine }, 'machine.set-supervision', input),
     );
     return { result: end.output?.changed === false ? 'already' : end.outcome, run: end.run };
   } catch (error) {
     if (!(error instanceof RdcError) || error.code === 'INTERRUPTED') throw error;
-    return { result: 'failed', reason: error.message };
+    return { result: 'failed', reason: error.message, ...(error.hint === undefined ? {} : { hint: error.hint }) };
   }
 }
