@@ -7,7 +7,7 @@ import { agentVersion } from './agent-version.ts';
 import { openCompose } from './compose-stream.ts';
 import { createHandlers } from './create-handlers.ts';
 import { endFunctions } from './function-units.ts';
-import { AGENT_LAUNCHER, LIB_DIR, LOCK_DIR, RUNS_DIR } from './layout.ts';
+import { AGENT_LAUNCHER, LIB_DIR, LOCK_DIR, ROLLED_BACK_FILE, RUNS_DIR } from './layout.ts';
 import { createLinuxSystem } from './linux-system.ts';
 import { readMachine } from './machine-record.ts';
 import { identifyProcess, type ProcessIdentity } from './process-identity.ts';
@@ -24,14 +24,16 @@ export interface AgentHooks {
   bundle: string;
   log(message: string): void;
   stopAccepting(): void;
-  /** The new bundle is in place and no run goes on: make room for it. */
-  onUpgraded(): void;
+  /** Another bundle is in place and no run goes on: make room for it. */
+  onReplaced(): void;
 }
 
 export interface Agent extends SessionDeps {
   supervisor: Supervisor;
   /** Resolves when no run and no file transfer goes on. */
   settle(): Promise<void>;
+  /** Ends the agent for the bundle that is installed now, when no run and no file transfer goes on. */
+  makeRoom(): Promise<void>;
 }
 
 export async function createAgent({ bundle, log, ...hooks }: AgentHooks): Promise<Agent> {
@@ -64,16 +66,27 @@ export async function createAgent({ bundle, log, ...hooks }: AgentHooks): Promis
     await supervisor.stop();
     await Promise.all([runs.settle(), ...transfers]);
   };
+  // Its successor starts with the next connection, or when this one has gone, and supervises then.
+  const makeRoom = async () => {
+    if (runs.active() + transfers.size === 0) hooks.stopAccepting();
+    await settle();
+    hooks.stopAccepting();
+    // What came in just before.
+    await settle();
+    hooks.onReplaced();
+  };
   return {
     runs,
     supervisor,
     settle,
+    makeRoom,
     queries: { ...handlers, 'run.list': async ({ limit }) => ({ runs: await runs.list(limit) }) },
     createSystem,
     version: agentVersion,
     bundle,
     log,
     isSetUp: () => isSetUp(createSystem()),
+    rolledBack: async () => (await createSystem().readFile(ROLLED_BACK_FILE))?.trim(),
     async openStream(stream, actor) {
       const deps = { actor, system: createSystem(), lockDir: LOCK_DIR, log };
       const carry = await (stream.kind === 'rsync' ? openRsync(stream, deps) : openCompose(stream, deps));
@@ -93,13 +106,7 @@ export async function createAgent({ bundle, log, ...hooks }: AgentHooks): Promis
         stopAccepting: hooks.stopAccepting,
       });
       await new Promise((resolve) => socket.end(`${JSON.stringify(reply)}\n`, () => resolve(undefined)));
-      if (!reply.upgraded) return;
-      // Its successor starts with the next connection, or when this one has gone, and supervises then.
-      await settle();
-      hooks.stopAccepting();
-      // What came in just before.
-      await settle();
-      hooks.onUpgraded();
+      if (reply.upgraded) await makeRoom();
     },
   };
 }

@@ -1,10 +1,11 @@
 // `renet daemon`: socket activated by rediacc-agent.socket. Holds the runs; everything else it asks the machine anew.
 import { createHash } from 'node:crypto';
-import { readFile, rm } from 'node:fs/promises';
+import { readFile, realpath, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
+import { dirname, join } from 'node:path';
 import { command } from '../lifecycle/command.ts';
 import type { System } from '../lifecycle/system.ts';
-import { RdcError } from '../protocol/errors.ts';
+import { messageOf, RdcError } from '../protocol/errors.ts';
 import { type Agent, createAgent } from './agent.ts';
 import { serveSession } from './session.ts';
 
@@ -21,12 +22,13 @@ export async function runDaemon(args: readonly string[]): Promise<undefined> {
     bundle: await ownBundle(),
     log,
     stopAccepting: () => server.close(),
-    onUpgraded: finish,
+    onReplaced: finish,
   });
   // A promise that nobody waited for is a fault of ours, but no reason to break off every run.
   process.on('unhandledRejection', (reason) => log(`unhandled: ${String(reason)}`));
   await agent.runs.recover();
-  server.on('connection', (socket) => void serveSession(socket, agent));
+  const served = 'fd' in where ? noteServed(log) : () => undefined;
+  server.on('connection', (socket) => void serveSession(socket, agent).then(served));
   await listen(server, where);
   await agent.supervisor.start().catch((error: unknown) => log(`supervisor: ${String(error)}`));
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -35,7 +37,22 @@ export async function runDaemon(args: readonly string[]): Promise<undefined> {
       void endOf(agent).then(finish);
     });
   }
+  process.on('SIGHUP', () => void agent.makeRoom());
   return undefined;
+}
+
+/** Notes beside its bundle that it can serve: agent-roll-back.sh takes one away that never could. */
+function noteServed(log: (message: string) => void): () => void {
+  // `current` may lead elsewhere by then.
+  const flag = realpath(process.argv[1] ?? '').then((bundle) => join(dirname(bundle), 'served'));
+  let isNoted = false;
+  return () => {
+    if (isNoted) return;
+    isNoted = true;
+    flag
+      .then((path) => writeFile(path, ''))
+      .catch((error: unknown) => log(`that it serves cannot be noted: ${messageOf(error)}`));
+  };
 }
 
 /** A machine that goes down waits for nobody: what is not finished is undone by the repositories' own units. */

@@ -10,6 +10,7 @@ import { checkFirewall } from './firewall-facts.ts';
 import type { QueryContext } from './handlers.ts';
 import { observeDisk, observeServices } from './host-facts.ts';
 import { ENABLED_UNITS, staleUnitFiles } from './install-units.ts';
+import { ROLLED_BACK_FILE } from './layout.ts';
 import { type MachineRecord, readMachine, requireMachine } from './machine-record.ts';
 import { judge, observePreflight } from './preflight.ts';
 import { REFRESH_UNIT } from './setup-files.ts';
@@ -27,7 +28,7 @@ export interface DoctorDeps {
 
 export async function examineMachine(context: QueryContext, { listRepos }: DoctorDeps): Promise<Check[]> {
   const { system } = context;
-  const agent: Check = { id: 'agent', title: 'agent', status: 'ok', found: agentVersion };
+  const agent = await checkAgent(context);
   const machine = await readMachine(system);
   if (machine === undefined) {
     const about = { id: 'set-up', title: 'set up', found: 'not yet' };
@@ -46,6 +47,13 @@ export async function examineMachine(context: QueryContext, { listRepos }: Docto
     ...(await examineNetwork(system, machine, repos)),
     ...(await examineRepositories(system, repos)),
   ];
+}
+
+async function checkAgent({ system }: QueryContext): Promise<Check> {
+  const about = { id: 'agent', title: 'agent' };
+  if ((await system.readFile(ROLLED_BACK_FILE)) === undefined) return { ...about, status: 'ok', found: agentVersion };
+  const found = `${agentVersion}: another one was installed, did not start, and gave way to it`;
+  return { ...about, status: 'warning', found, fix: 'journalctl --unit rediacc-agent' };
 }
 
 async function checkUnits({ system }: QueryContext): Promise<Check> {

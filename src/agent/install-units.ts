@@ -1,6 +1,7 @@
 // Puts the unit files of this bundle in place. Only what differs is written; administrators' drop-ins are not looked
 // at; no chain is restarted.
 
+import agentRollBack from '../../systemd/agent-roll-back.sh';
 import dockerInit from '../../systemd/docker-init.sh';
 import forwarding6 from '../../systemd/forwarding6.sh';
 import freezeCopy from '../../systemd/freeze-copy.sh';
@@ -52,6 +53,7 @@ const FILES: readonly { path: string; text: string; mode: number }[] = [
     'renet-project.sh': projectShim,
     'renet-wait.sh': waitShim,
   }).map(([name, text]) => ({ path: `${LIB_DIR}/shim/${name}`, text, mode: 0o644 })),
+  { path: `${LIB_DIR}/agent-roll-back`, text: agentRollBack, mode: 0o755 },
   { path: `${LIB_DIR}/forwarding6`, text: forwarding6, mode: 0o755 },
   { path: `${LIB_DIR}/docker-init`, text: dockerInit, mode: 0o755 },
   { path: `${LIB_DIR}/freeze-copy`, text: freezeCopy, mode: 0o755 },

@@ -17,6 +17,8 @@ export const AUTOSTARTED_FLAG = '/run/rediacc/autostarted';
 export const STATE_DIR = '/var/lib/rediacc';
 export const RUNS_DIR = '/var/lib/rediacc/runs';
 export const LIB_DIR = '/usr/lib/rediacc';
+/** sha-256 of the bundle that did not start when it was last installed, hex, written by systemd/agent-roll-back.sh. */
+export const ROLLED_BACK_FILE = '/usr/lib/rediacc/rolled-back';
 export const AGENT_LAUNCHER = '/usr/bin/renet';
 export const UNIT_DIR = '/etc/systemd/system';
 /** Per-instance drop-ins: gone after a reboot, written again by whoever starts a chain. */

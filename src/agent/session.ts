@@ -26,6 +26,8 @@ export interface SessionDeps {
   /** sha-256 of the running bundle, hex. */
   bundle: string;
   isSetUp(): Promise<boolean>;
+  /** sha-256 of a bundle that did not start, hex. */
+  rolledBack(): Promise<string | undefined>;
   /** Everything that can be refused is refused here, before the hello; the answer then moves the bytes, both ways, to the end. */
   openStream(stream: AgentStream, actor: string): Promise<(socket: Duplex) => Promise<void>>;
   serveUpgrade(socket: Duplex, upgrade: Upgrade): Promise<void>;
@@ -91,10 +93,13 @@ function parseJson(line: string): object {
 /** All that takes time is done before: once something was accepted, nothing may come in between. */
 async function helloTeller(socket: Duplex, deps: SessionDeps): Promise<(error?: unknown) => void> {
   const { version, bundle } = deps;
-  const setUp = await deps.isSetUp();
+  const [setUp, rolledBack] = await Promise.all([deps.isSetUp(), deps.rolledBack()]);
   return (error) => {
-    const refusal = error === undefined ? {} : { error: toWireError(error) };
-    const hello: ServerHello = { renet: 1, protocol: PROTOCOL_VERSION, version, bundle, setUp, ...refusal };
+    const hello: ServerHello = {
+      ...{ renet: 1, protocol: PROTOCOL_VERSION, version, bundle, setUp },
+      ...(rolledBack === undefined ? {} : { rolledBack }),
+      ...(error === undefined ? {} : { error: toWireError(error) }),
+    };
     if (socket.writable) socket.write(`${JSON.stringify(hello)}\n`);
   };
 }

@@ -8,7 +8,7 @@ import { serveSession } from './session.ts';
 export async function serveStdio(): Promise<number> {
   const nothing = () => undefined;
   const log = (message: string) => void process.stderr.write(`${message}\n`);
-  const agent = await createAgent({ bundle: await ownBundle(), log, stopAccepting: nothing, onUpgraded: nothing });
+  const agent = await createAgent({ bundle: await ownBundle(), log, stopAccepting: nothing, onReplaced: nothing });
   await serveSession(Duplex.from({ readable: process.stdin, writable: process.stdout }), agent);
   // What was begun here ends here: there is no daemon that would go on with it.
   await agent.settle();

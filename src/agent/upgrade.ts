@@ -91,6 +91,8 @@ async function changeOver(upgrade: Upgrade, { libDir, launcher, run }: UpgradeDe
   const current = join(libDir, 'current');
   const wanted = join('versions', bundleDirectory(upgrade));
   const before = await linkTarget(current);
+  // Whatever became of this bundle before, it is tried anew (systemd/agent-roll-back.sh).
+  for (const mark of [join(wanted, 'failed-once'), 'rolled-back']) await rm(join(libDir, mark), { force: true });
   await point(current, wanted);
   try {
     await run(command(launcher, 'install-units'));

@@ -74,6 +74,8 @@ export const serverHelloSchema = z.object({
   version: z.string(),
   /** sha-256 of the agent's bundle, hex: the CLI compares it with the one it carries. */
   bundle: z.string(),
+  /** sha-256 of a bundle that was installed, did not start, and gave way to the agent that answers. */
+  rolledBack: z.string().optional(),
   /** Set when the session ends here, e.g. a stream that cannot be opened. */
   error: wireErrorSchema.optional(),
   /** True once setup has recorded a datastore in /etc/rediacc. */

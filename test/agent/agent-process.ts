@@ -45,6 +45,7 @@ server.on(
       version: '0.1.0',
       bundle: 'ab'.repeat(32),
       isSetUp: async () => true,
+      rolledBack: async () => undefined,
       openStream: async () => async (stream) => {
         stream.pipe(stream, { end: false });
         await new Promise((resolve) => stream.once('end', resolve));

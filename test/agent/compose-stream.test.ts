@@ -52,7 +52,13 @@ async function listen(script: string, refusal?: RdcError): Promise<string> {
       runs: {} as never,
       queries: {} as never,
       createSystem: () => system,
-      ...{ version: '0.1.0', bundle: 'b', isSetUp: async () => true, log: () => undefined },
+      ...{
+        version: '0.1.0',
+        bundle: 'b',
+        isSetUp: async () => true,
+        rolledBack: async () => undefined,
+        log: () => undefined,
+      },
       serveUpgrade: async () => undefined,
       async openStream(stream: AgentStream) {
         asked.push(stream);

@@ -83,6 +83,7 @@ export async function agentIn(
     version: '0.1.0',
     bundle: 'ab'.repeat(32),
     isSetUp: async () => true,
+    rolledBack: async () => undefined,
     openStream: async () => {
       throw new RdcError('FAILED', 'repository "shop" is closed', { hint: 'rdc repo mount shop' });
     },

@@ -14,6 +14,8 @@ export interface DeskOptions {
   input?: string;
   env?: Record<string, string>;
   timeoutMs?: number;
+  /** Another build of rdc. */
+  program?: string;
 }
 
 export interface Desk {
@@ -38,9 +40,9 @@ export async function openDesk(vm: Pick<VmInstance, 'identityFile'>): Promise<De
   await copyFile(vm.identityFile, join(home, '.ssh/id_ed25519'));
   const cacheHome = process.env.XDG_CACHE_HOME ?? join(process.env.HOME ?? '/root', '.cache');
   const env = { HOME: home, XDG_CONFIG_HOME: join(home, '.config'), XDG_CACHE_HOME: cacheHome, NO_COLOR: '1' };
-  const words = (line: string) => [RDC, ...line.split(' ').map((word) => word.replace(/^~/, home))];
-  const rdc: Desk['rdc'] = (line, options = {}) =>
-    exec([process.execPath, ...words(line)], {
+  const words = (line: string, program = RDC) => [program, ...line.split(' ').map((word) => word.replace(/^~/, home))];
+  const rdc: Desk['rdc'] = (line, { program, ...options } = {}) =>
+    exec([process.execPath, ...words(line, program)], {
       timeoutMs: 600_000,
       cwd: home,
       ...options,

@@ -25,12 +25,13 @@ export async function loadAgentBundle(path: string, version: string): Promise<Ag
   }
 }
 
-/** What to do about the agent that answered. "mismatch": it is newer and speaks another protocol. */
+/** What to do about the agent that answered. "mismatch": it is newer and speaks another protocol. "broken": mine was there and did not start. */
 export function judgeAgent(
-  server: Pick<ServerHello, 'version' | 'bundle' | 'protocol'>,
+  server: Pick<ServerHello, 'version' | 'bundle' | 'protocol' | 'rolledBack'>,
   mine: Pick<AgentBundle, 'version' | 'sha256'>,
-): 'use' | 'replace' | 'mismatch' {
+): 'use' | 'replace' | 'mismatch' | 'broken' {
   if (server.bundle === mine.sha256) return 'use';
+  if (server.rolledBack === mine.sha256) return 'broken';
   if (compareVersions(server.version, mine.version) <= 0) return 'replace';
   return server.protocol === PROTOCOL_VERSION ? 'use' : 'mismatch';
 }

@@ -35,6 +35,7 @@ export async function connectAgent(access: AgentAccess): Promise<AgentClient> {
   }
   const verdict = judgeAgent(hello, bundle);
   if (verdict === 'use') return link(access, session, hello);
+  if (verdict === 'broken') return putBack(access, bundle, session, hello);
   session.close();
   if (verdict === 'mismatch') throw newerAgent(access, hello);
   return await replaceAndConnect(access, bundle, hello);
@@ -75,14 +76,38 @@ async function replaceAndConnect(access: AgentAccess, bundle: AgentBundle, old: 
   for (let left = tries; ; left--) {
     const { session, hello } = await openSession(access, { type: 'rpc' });
     if (hello.bundle === bundle.sha256) return link(access, session, hello);
+    if (hello.rolledBack === bundle.sha256) return putBack(access, bundle, session, hello);
     if (left <= 1) return stillOld(access, session, hello, reply.restarted);
     session.close();
     await sleep(500);
   }
 }
 
+/** Mine did not start on the machine, which went back to the one before: that serves us where it can. */
+export function putBack(
+  access: AgentAccess,
+  { version }: AgentBundle,
+  session: SshSession,
+  hello: ServerHello,
+): AgentClient {
+  const { machine } = access.target;
+  const message = `the agent ${version} does not start on "${machine}"; the one before it, ${hello.version}, was put back`;
+  const hint = 'journalctl -u rediacc-agent on the machine tells why; rdc context setup-machine tries again';
+  if (hello.protocol === PROTOCOL_VERSION) {
+    access.report({ kind: 'step', message: `${message} and serves: ${hint}` });
+    return link(access, session, hello);
+  }
+  session.close();
+  throw new RdcError('AGENT_MISMATCH', message, { hint });
+}
+
 /** Runs are going on under the old daemon: it serves us where it can. */
-function stillOld(access: AgentAccess, session: SshSession, hello: ServerHello, restarted: boolean): AgentClient {
+export function stillOld(
+  access: AgentAccess,
+  session: SshSession,
+  hello: ServerHello,
+  restarted: boolean,
+): AgentClient {
   const { machine } = access.target;
   if (!restarted && hello.protocol === PROTOCOL_VERSION) {
     access.report({ kind: 'step', message: `the new agent on "${machine}" takes over when its runs have ended` });
@@ -119,7 +144,7 @@ function daemonSilent({ target }: AgentAccess, { error }: ServerHello): RdcError
   });
 }
 
-function newerAgent({ target, version }: AgentAccess, hello: ServerHello): RdcError {
+export function newerAgent({ target, version }: AgentAccess, hello: ServerHello): RdcError {
   const message = `the agent on machine "${target.machine}" (${hello.version}) is newer than this rdc (${version})`;
   return new RdcError('AGENT_MISMATCH', message, { hint: `update rdc to ${hello.version} or later` });
 }

@@ -2,11 +2,11 @@
 // with the agent. Only setup-machine calls this.
 import { gzipSync } from 'node:zlib';
 import { RdcError } from '../../protocol/errors.ts';
-import { bundleDirectory, PROTOCOL_VERSION, type ServerHello } from '../../protocol/hello.ts';
+import { bundleDirectory, PROTOCOL_VERSION } from '../../protocol/hello.ts';
 import type { AgentClient } from '../agent-client.ts';
 import { type AgentAccess, helloOptions } from './access.ts';
 import { type AgentBundle, compareVersions, judgeAgent } from './agent-bundle.ts';
-import { connectAgent, link, openSession } from './agent-connect.ts';
+import { connectAgent, link, newerAgent, openSession, putBack, stillOld } from './agent-connect.ts';
 import { BootstrapSession, type ServerFacts } from './bootstrap-session.ts';
 import { clientHello, exchangeHello } from './hello.ts';
 import type { SshSession } from './transport.ts';
@@ -96,13 +96,13 @@ async function putBundle(access: AgentAccess, bootstrap: BootstrapSession, bundl
 
 async function join(access: AgentAccess, session: SshSession): Promise<AgentClient> {
   const hello = await exchangeHello(session, clientHello(access, { type: 'rpc' }), helloOptions(access, 'setup'));
-  await refuseForeign(access, session, hello);
+  const bundle = await access.bundle();
+  const verdict = judgeAgent(hello, bundle);
+  if (verdict === 'broken') return putBack(access, bundle, session, hello);
+  if (verdict === 'mismatch') {
+    session.close();
+    throw newerAgent(access, hello);
+  }
+  if (verdict === 'replace') return stillOld(access, session, hello, false);
   return link(access, session, hello);
-}
-
-async function refuseForeign(access: AgentAccess, session: SshSession, hello: ServerHello): Promise<void> {
-  if (judgeAgent(hello, await access.bundle()) !== 'mismatch') return;
-  session.close();
-  const message = `the agent on machine "${access.target.machine}" (${hello.version}) is newer than this rdc (${access.version})`;
-  throw new RdcError('AGENT_MISMATCH', message, { hint: `update rdc to ${hello.version} or later` });
 }

@@ -116,6 +116,8 @@ activate() {
   if [ -f "$bin" ]; then cp -p "$bin" "$work/launcher.old"; fi
   swapped=yes
   mv -f "$bin.new" "$bin"
+  # Whatever became of this bundle before, it is tried anew (agent-roll-back.sh).
+  rm -f "$lib/rolled-back" "$lib/versions/$version/failed-once"
   point current "versions/$version"
   "$bin" install-units >&2 || die "the agent could not install its units"
 
@@ -125,9 +127,18 @@ activate() {
   swapped='' made_version='' made_node=''
 }
 
-# Only a daemon that runs is restarted; otherwise its socket starts it with the next connection.
+main_pid() { systemctl show --property MainPID --value rediacc-agent.service; }
+
+# Only a daemon that runs makes room; otherwise its socket starts it with the next connection. It does so at once, unless
+# runs go on: then it serves until they have ended.
 restart_agent() {
-  if [ -d /run/systemd/system ]; then systemctl try-restart rediacc-agent.service >&2 || :; fi
+  if ! [ -d /run/systemd/system ]; then return; fi
+  before=$(main_pid)
+  if [ "${before:-0}" = 0 ] || ! systemctl reload rediacc-agent.service >&2; then return; fi
+  for _ in 1 2 3 4 5 6 7 8 9 10; do
+    if [ "$(main_pid)" != "$before" ]; then return; fi
+    sleep 0.5
+  done
 }
 
 leave_install() {

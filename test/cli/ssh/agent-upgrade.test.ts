@@ -84,6 +84,37 @@ test.each(['selftest', 'units'] as const)('an upgrade whose %s fails leaves the 
   expect(readdirSync(at.libDir).sort()).toEqual(['current', 'units', 'versions']);
 });
 
+test('one that did not start when it was there is not brought again, and that is told', async () => {
+  const bundle = await fakeAgent('0.2.0', { launcher: at.launcher });
+  const old = await fakeAgent('0.1.0', { launcher: at.launcher, rolledBack: bundle.sha256 });
+  await (await installAgent(at.access(old))).close();
+  at.events.length = 0;
+  const client = await connectAgent(at.access(bundle));
+  expect(client.hello.version).toBe('0.1.0');
+  await client.close();
+  expect(at.steps()).toEqual([
+    'the agent 0.2.0 does not start on "prod-1"; the one before it, 0.1.0, was put back and serves: journalctl -u rediacc-agent on the machine tells why; rdc context setup-machine tries again',
+  ]);
+  // Control: another one is brought.
+  const mended = await fakeAgent('0.2.1', { launcher: at.launcher });
+  const served = await connectAgent(at.access(mended));
+  expect(served.hello.version).toBe('0.2.1');
+  await served.close();
+});
+
+test('one that did not start, and the one before it speaks another protocol', async () => {
+  const bundle = await fakeAgent('0.2.0', { launcher: at.launcher });
+  const old = await fakeAgent('0.1.0', { launcher: at.launcher, rolledBack: bundle.sha256, protocol: 0 });
+  await installAgent(at.access(old)).then(
+    (client) => client.close(),
+    () => undefined,
+  );
+  await expect(connectAgent(at.access(bundle))).rejects.toMatchObject({
+    code: 'AGENT_MISMATCH',
+    message: 'the agent 0.2.0 does not start on "prod-1"; the one before it, 0.1.0, was put back',
+  });
+});
+
 test('an upgrade that breaks off changes nothing', async () => {
   const old = await fakeAgent('0.1.0', { launcher: at.launcher });
   await (await installAgent(at.access(old))).close();

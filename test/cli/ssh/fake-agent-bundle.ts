@@ -10,6 +10,8 @@ export interface FakeBehaviour {
   /** A run is going on: the daemon cannot be restarted. */
   busy?: boolean;
   launcher?: string;
+  /** sha-256 of a bundle that this one was put back for. */
+  rolledBack?: string;
 }
 
 const SHIM = [

@@ -26,7 +26,13 @@ import {
 import { StreamFramer } from '../../../src/protocol/stream-frames.ts';
 
 declare const __RDC_VERSION__: string;
-declare const __FAKE__: { fails?: 'selftest' | 'units'; protocol?: number; busy?: boolean; launcher: string };
+declare const __FAKE__: {
+  fails?: 'selftest' | 'units';
+  protocol?: number;
+  busy?: boolean;
+  launcher: string;
+  rolledBack?: string;
+};
 
 const self = realpathSync(process.argv[1] ?? '');
 /** The launcher is in PREFIX/bin, the bundles in PREFIX/lib/rediacc/versions/V. */
@@ -63,6 +69,7 @@ async function serve(): Promise<void> {
     version: __RDC_VERSION__,
     bundle: createHash('sha256').update(readFileSync(self)).digest('hex'),
     setUp: existsSync(join(libDir, 'units')),
+    ...(__FAKE__.rolledBack === undefined ? {} : { rolledBack: __FAKE__.rolledBack }),
   };
   process.stdout.write(`${JSON.stringify(answer)}\n`);
   await session(hello);
