@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { messageOf, RdcError } from '../protocol/errors.ts';
 import type { RunId } from '../protocol/ids.ts';
 import { OPERATIONS, type RunResult, type RunSummary } from '../protocol/operations.ts';
+import { AskedOnce } from './asked-once.ts';
 import { carryOutRun } from './carry-out-run.ts';
 import { LiveRun, type RunOwner, type RunSource } from './live-run.ts';
 import type { HeldLock } from './lock.ts';
@@ -25,6 +26,7 @@ class RunRegistry implements Runs {
   readonly #deps: RunsDeps;
   readonly #live = new Map<RunId, LiveRun>();
   readonly #remembered = new Map<RunId, RunSource>();
+  readonly #asked = new AskedOnce<RunId>();
   #pruning: Promise<void> = Promise.resolve();
 
   constructor(deps: RunsDeps) {
@@ -32,6 +34,11 @@ class RunRegistry implements Runs {
   }
 
   async start(request: RunStart): Promise<RunId> {
+    const { options, signal } = request;
+    return await this.#asked.answer(options.key, () => this.#begin(request), signal);
+  }
+
+  async #begin(request: RunStart): Promise<RunId> {
     const { operation, input, options, actor } = request;
     const { runsDir, lockDir, self, log: onTrouble } = this.#deps;
     const subjects = await this.#deps.subjectsOf(operation, input);

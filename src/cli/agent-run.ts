@@ -1,4 +1,5 @@
 // From a command to the machine's agent and back: questions, and runs, which are watched to their end.
+import { randomUUID } from 'node:crypto';
 import { RdcError } from '../protocol/errors.ts';
 import type { RunId } from '../protocol/ids.ts';
 import {
@@ -60,9 +61,9 @@ export async function runOperation<K extends RunOperation>(
   operation: K,
   input: RequestOf<K>,
 ): Promise<RunEnd<OutputOf<K>>> {
-  const options = { dryRun: command.dryRun, waitMs: command.waitMs };
+  const options = { dryRun: command.dryRun, waitMs: command.waitMs, key: randomUUID() };
   return await watchRun<OutputOf<K>>(command, connection, {
-    start: (follower) => connection.client.run(operation, input, options, follower),
+    start: (client, follower) => client.run(operation, input, options, follower),
     readOutput: (output) => OPERATIONS[operation].output.parse(output) as OutputOf<K>,
   });
 }
@@ -74,7 +75,7 @@ export async function followRun(
   run: RunId,
 ): Promise<RunEnd<unknown>> {
   return await watchRun<unknown>(command, connection, {
-    start: (follower) => connection.client.follow(run, 0, follower),
+    start: (client, follower) => client.follow(run, 0, follower),
     readOutput: (output) => output,
     run,
   });

@@ -24,8 +24,8 @@ export interface RunEnd<O> {
 export type Result<O> = Omit<RunResult, 'output'> & { output?: O | undefined };
 
 export interface Watched<O> {
-  /** Starts the run, or follows one that exists. */
-  start(follower: Follower): Promise<Result<O>>;
+  /** Starts the run, or follows one that exists. Asked again over another client, it starts no second one. */
+  start(client: AgentClient, follower: Follower): Promise<Result<O>>;
   /** What an end that arrives over a later connection holds. */
   readOutput(output: unknown): O;
   /** Of a run that exists already. */
@@ -65,6 +65,7 @@ class Watch<O> {
   readonly #progress: Progress;
   readonly #detached: Promise<'detached'>;
   #detach: () => void = () => undefined;
+  readonly #first: AgentClient;
   /** The connection that is followed on; undefined while there is none. */
   #client: AgentClient | undefined;
   #later: AgentClient | undefined;
@@ -81,6 +82,7 @@ class Watch<O> {
     this.#machine = machine;
     this.#watched = watched;
     this.#progress = progress;
+    this.#first = client;
     this.#client = client;
     this.#run = watched.run;
     this.#detached = new Promise((resolve) => {
@@ -135,15 +137,15 @@ class Watch<O> {
       },
     };
     try {
-      return await this.#watched.start(follower);
+      return await this.#watched.start(this.#first, follower);
     } catch (error) {
-      if (this.#run === undefined || !isCode(error, 'CONNECTION_LOST')) throw error;
-      return await this.#again(this.#run, follower, error);
+      if (!isCode(error, 'CONNECTION_LOST')) throw error;
+      return await this.#again(follower, error);
     }
   }
 
   /** Follows from the last event that was seen, over a new connection. Throws `lost` when the machine stays away. */
-  async #again(run: RunId, follower: Follower, lost: unknown): Promise<Result<O>> {
+  async #again(follower: Follower, lost: unknown): Promise<Result<O>> {
     const step = { id: 'link', title: `reaching "${this.#machine.name}" again` };
     this.#client = undefined;
     this.#progress.step({ ...step, state: 'start' });
@@ -155,10 +157,7 @@ class Watch<O> {
         this.#later = await this.#command.connect(this.#machine);
         this.#client = this.#later;
         this.#progress.step({ ...step, state: 'done' });
-        const { output, ...result } = await this.#client.follow(run, this.#seen, follower);
-        return output === undefined || output === null
-          ? result
-          : { ...result, output: this.#watched.readOutput(output) };
+        return await this.#over(this.#later, follower);
       } catch (error) {
         this.#client = undefined;
         if (!isCode(error, 'CONNECTION_LOST', 'UNREACHABLE')) throw error;
@@ -167,6 +166,13 @@ class Watch<O> {
     }
     this.#progress.step({ ...step, state: 'failed' });
     throw lost;
+  }
+
+  /** Whether the run was begun when the link was lost, only the machine knows: without an id it is asked for again. */
+  async #over(client: AgentClient, follower: Follower): Promise<Result<O>> {
+    if (this.#run === undefined) return await this.#watched.start(client, follower);
+    const { output, ...result } = await client.follow(this.#run, this.#seen, follower);
+    return output === undefined || output === null ? result : { ...result, output: this.#watched.readOutput(output) };
   }
 
   #leftAlone(run: RunId): RdcError {

@@ -23,6 +23,8 @@ export const runOptionsSchema = z.object({
   dryRun: z.boolean().default(false),
   /** Milliseconds to wait for a busy repository; 0: refuse at once with BUSY. */
   waitMs: z.number().int().min(0).default(0),
+  /** Made up by who asks: asked again with the same one, as after a lost link, the run that there is already is followed. */
+  key: z.uuid().optional(),
 });
 
 /** How a run ended. `output` is there when it is done or partial. */

@@ -160,6 +160,41 @@ describe('contention', () => {
     expect(runs.busy('11111111-1111-4111-8111-111111111111')).toBeUndefined();
   });
 
+  test('asked for again with the same key, also when it has ended, it is the same run; control: with another it is not', async () => {
+    const { opened, open } = gate();
+    const { runs } = await runsIn(
+      await temporaryDirectory(),
+      upHandler(() => opened),
+    );
+    const asked = (key: string) => runs.start({ ...SHOP, options: { ...UP.options, key } });
+    const [key, other] = ['11111111-1111-4111-8111-111111111111', '22222222-2222-4222-8222-222222222222'];
+    const [first, meanwhile] = await Promise.all([asked(key), asked(key)]);
+    expect(meanwhile).toBe(first);
+    await expect(asked(other)).rejects.toMatchObject({ code: 'BUSY' });
+    open();
+    await runs.settle();
+    expect(await asked(key)).toBe(first);
+    // What was refused is no answer for ever.
+    expect(await asked(other)).not.toBe(first);
+  });
+
+  test('asked for again while the first asking waits, it outlives the link of the first', async () => {
+    const { opened, open } = gate();
+    const { runs } = await runsIn(
+      await temporaryDirectory(),
+      upHandler(() => opened),
+    );
+    await runs.start(SHOP);
+    const gone = new AbortController();
+    const options = { dryRun: false, waitMs: 60_000, key: '11111111-1111-4111-8111-111111111111' };
+    const first = runs.start({ ...SHOP, options, signal: gone.signal });
+    const again = runs.start({ ...SHOP, options });
+    gone.abort();
+    await expect(first).rejects.toMatchObject({ code: 'CANCELLED' });
+    open();
+    expect((await followed(runs, await again)).result.outcome).toBe('done');
+  });
+
   test('a run that waits begins when the one before it ends', async () => {
     const { opened, open } = gate();
     const { runs } = await runsIn(

@@ -86,13 +86,25 @@ describe('a link that drops', () => {
     expect(link.attempts()).toBe(2);
   });
 
-  test('before the run had an id, nothing is followed on', async () => {
+  test('before the run had an id: it is asked for again, with the same key', async () => {
     const { rdc, done, machine } = workstation('m');
     await done('repo create shop --size 1G');
-    machine.before = () => {
-      throw lost();
+    const keys: unknown[] = [];
+    const connect = async (): Promise<AgentClient> => {
+      const client = machine.connect();
+      const run: AgentClient['run'] = async (operation, input, options, follower) => {
+        keys.push(options.key);
+        if (keys.length < 3) throw lost();
+        return await client.run(operation, input, options, follower);
+      };
+      return Object.assign(Object.create(client) as AgentClient, { run, close: () => client.close() });
     };
-    expect(await rdc('repo up shop')).toMatchObject({ exitCode: 5 });
+    const { exitCode, stdout } = await rdc('repo up shop', { replace: { connect } });
+    expect({ exitCode, stdout }).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('127.0.11.2') });
+    expect(keys).toEqual([expect.stringMatching(/^[0-9a-f-]{36}$/), keys[0], keys[0]]);
+    // Control: another command is another run.
+    expect(await rdc('repo up shop', { replace: { connect } })).toMatchObject({ exitCode: 0 });
+    expect(keys[3]).not.toBe(keys[0]);
   });
 });
 
