@@ -48,11 +48,12 @@ afterAll(async () => {
 
 test('a power-off in the middle of an up(): everything ends in order, and the run says why it ended', async () => {
   await vm.root(`mv /mnt/rediacc/repositories/${gone.guid} /mnt/rediacc/taken-away
-    head -c 256 /dev/urandom > /mnt/rediacc/.credentials/keys/${data.guid}.key
     systemctl disable --quiet docker-registry
     touch ${data.mountPoint}/hold`);
   const up = desk.start('repo up data');
-  await vm.root(`while test -e ${data.mountPoint}/hold; do sleep 0.5; done`);
+  // Not before: an up with the credential mends the key.
+  await vm.root(`while test -e ${data.mountPoint}/hold; do sleep 0.5; done
+    head -c 256 /dev/urandom > /mnt/rediacc/.credentials/keys/${data.guid}.key`);
   expect(await vm.stop(600_000)).toMatchObject({ clean: true });
   await vm.start();
   await up.ended;
