@@ -1,6 +1,7 @@
 // The System port on a real Linux: the only place where the agent starts a program or touches a file of the server.
 import type { System } from '../lifecycle/system.ts';
-import { listNames, makeDirectory, readText, remove, statPath, writeFileAtomic } from './linux-files.ts';
+import { writeFileAtomic } from './atomic-file.ts';
+import { listNames, makeDirectory, readText, remove, statPath } from './linux-files.ts';
 import { readInside } from './read-inside.ts';
 import { cancellation, runCommand } from './run-command.ts';
 
