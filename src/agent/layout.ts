@@ -45,6 +45,11 @@ export function repoPaths(datastore: string, guid: Guid): RepoPaths {
   };
 }
 
+/** What a key file is called until it is whole on the disk. */
+export function keyFileDraft({ keyFile }: Pick<RepoPaths, 'keyFile'>): string {
+  return `${keyFile}.new`;
+}
+
 export function networkNames(id: NetworkId): NetworkNames {
   return {
     namespace: `rd${id}`,

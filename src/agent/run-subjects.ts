@@ -30,7 +30,10 @@ export async function runSubjects(system: System, operation: RunOperation, input
     return [{ key: 'all', subject: 'all repositories' }];
   const { repo } = input as { repo: RepoRef };
   const { datastore } = await requireMachine(system);
-  const { guid, name } = await createRepoStore(system, datastore).resolve(repo);
+  const store = createRepoStore(system, datastore);
+  // What is gone is locked as well: its delete is answered, not refused.
+  const gone = operation === 'repo.delete' ? await store.deleted(repo) : undefined;
+  const { guid, name } = gone ?? (await store.resolve(repo));
   const subject = JSON.stringify(name);
   const own = { key: guid, subject, repo: name };
   return closesVolume(operation, input) ? [own, { key: presenceKey(guid), subject }] : [own];

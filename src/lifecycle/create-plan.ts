@@ -1,12 +1,14 @@
 // Making a new encrypted volume: image, LUKS, filesystem, header backup. Works on an image nobody uses yet; what a
-// crash leaves is recognised by the record's state "creating" and removed, never continued with a lost key.
+// crash leaves is recognised by the record's state "creating": its volume is made anew under the same record, never
+// continued with a key or a header that may be half there.
 import { RdcError } from '../protocol/errors.ts';
 import type { Secret } from '../protocol/secret.ts';
 import { formatSize } from '../protocol/size.ts';
 import { command } from './command.ts';
 import type { RepoFacts } from './facts.ts';
+import { headerBackupActions, headerBackupDraft } from './header-backup.ts';
 import type { KeyKind } from './luks.ts';
-import { luksFormat, luksHeaderBackup } from './luks.ts';
+import { luksFormat } from './luks.ts';
 import type { Step } from './step.ts';
 import { remove, run } from './step.ts';
 import type { RepoTarget } from './target.ts';
@@ -78,7 +80,8 @@ export function formatSteps(target: RepoTarget, volume: NewVolume): Step<CreateF
       title: 'back up the LUKS header',
       already: 'the LUKS header is backed up',
       isDone: (facts) => facts.headerBackedUp,
-      actions: () => [run(luksHeaderBackup(paths.image, paths.headerBackup))],
+      actions: () => headerBackupActions(paths, volume.credential),
+      undo: () => [remove(headerBackupDraft(paths))],
     },
   ];
 }

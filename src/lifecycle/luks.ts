@@ -145,7 +145,7 @@ export function luksMetadata(image: string): Command {
   return command('cryptsetup', 'luksDump', '--dump-json-metadata', image);
 }
 
-/** cryptsetup refuses to overwrite a backup: the caller removes the older one first. */
+/** cryptsetup refuses to write over a file, and writes in place: header-backup.ts makes one whole of it. */
 export function luksHeaderBackup(image: string, file: string): Command {
   return command('cryptsetup', 'luksHeaderBackup', image, '--header-backup-file', file);
 }

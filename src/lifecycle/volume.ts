@@ -92,9 +92,9 @@ function openStep(target: RepoTarget, key: Key | undefined): Step<RepoFacts> {
     title: 'open the encrypted volume',
     already: 'the volume is open',
     guard: (facts) => refuseForeignUse(target, facts),
-    isDone: (facts) => facts.mapping !== undefined,
+    isDone: (facts) => facts.mapping !== undefined && facts.loops.every(({ autoclear }) => autoclear),
     actions: (facts) => [
-      run(openCommand(target, device(facts), key)),
+      ...(facts.mapping === undefined ? [run(openCommand(target, device(facts), key))] : []),
       // From here on the loop device goes away by itself when the mapping does, whatever crashes in between.
       run(detachLoop(device(facts))),
     ],

@@ -173,6 +173,7 @@ const COREUTILS: Record<string, FakeProgram> = {
     machine.nodes.set(to, node);
     return '';
   },
+  sync: () => '',
   rm: ({ machine, args }) => {
     for (const path of args.filter((word) => !word.startsWith('-'))) machine.nodes.delete(path);
     return '';
