@@ -6,6 +6,8 @@ import { examineMachine } from './doctor.ts';
 import type { Handlers, QueryContext } from './handlers.ts';
 import { observeDisk } from './host-facts.ts';
 import { describeHost, type HostInfo } from './host-info.ts';
+import { LOCK_DIR } from './layout.ts';
+import { pruneMachine } from './machine-prune.ts';
 import { type MachineRecord, readMachine } from './machine-record.ts';
 import { preflight } from './preflight.ts';
 import type { SupervisionLookup } from './repo-queries.ts';
@@ -18,11 +20,17 @@ export interface MachineDeps {
   /** Milliseconds since the epoch. */
   now?(): number;
   describeHost?(): Promise<HostInfo>;
+  lockDir?: string;
 }
 
 type MachineHandlers = Pick<
   Handlers,
-  'machine.preflight' | 'machine.setup' | 'machine.status' | 'machine.doctor' | 'machine.set-supervision'
+  | 'machine.preflight'
+  | 'machine.setup'
+  | 'machine.status'
+  | 'machine.doctor'
+  | 'machine.prune'
+  | 'machine.set-supervision'
 >;
 
 export function machineHandlers({
@@ -30,12 +38,14 @@ export function machineHandlers({
   supervision,
   now = Date.now,
   describeHost: describe = describeHost,
+  lockDir = LOCK_DIR,
 }: MachineDeps): MachineHandlers {
   return {
     'machine.preflight': ({ datastore }, { system }) => preflight(system, datastore),
     'machine.setup': (input, context) => setUpMachine(input, context, { now }),
     'machine.set-supervision': setSupervision,
-    'machine.doctor': async (_input, context) => ({ checks: await examineMachine(context, { listRepos }) }),
+    'machine.doctor': async (_input, context) => ({ checks: await examineMachine(context, { listRepos, lockDir }) }),
+    'machine.prune': (input, context) => pruneMachine(input, context, { lockDir }),
     'machine.status': async (_input, context) => {
       const record = await readMachine(context.system);
       return {

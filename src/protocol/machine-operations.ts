@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { allOutputSchema, checkSchema, repoSummarySchema, runSummarySchema } from './answers.ts';
 import { absolutePathSchema } from './ids.ts';
+import { leftoverSchema } from './leftovers.ts';
 import { operation } from './operation.ts';
 import { attentionSchema, supervisionEventSchema, supervisionSettingsSchema } from './supervision.ts';
 
@@ -65,6 +66,19 @@ export const MACHINE_OPERATIONS = {
     input: z.object({}),
     output: z.object({ checks: z.array(checkSchema) }),
     changes: false,
+  }),
+  'machine.prune': operation({
+    summary: 'machine prune',
+    /** The ids of the plan's steps that somebody has agreed to; absent: everything that is dead. */
+    input: z.object({ only: z.array(z.string()).optional() }),
+    output: z.object({
+      removed: z.array(leftoverSchema),
+      /** Not proven to be dead. */
+      left: z.array(leftoverSchema),
+      failed: z.array(z.object({ where: z.string(), reason: z.string() })),
+      changed: z.boolean(),
+    }),
+    changes: true,
   }),
   'machine.set-supervision': operation({
     summary: 'machine supervision',

@@ -6,6 +6,7 @@ import type { AgentClient, Follower, TypedRunResult } from '../../src/cli/agent-
 import { RdcError, toWireError } from '../../src/protocol/errors.ts';
 import type { RunEvent } from '../../src/protocol/events.ts';
 import type { Guid, RepoName, RunId } from '../../src/protocol/ids.ts';
+import type { LeftoverKind } from '../../src/protocol/leftovers.ts';
 import {
   OPERATIONS,
   type OperationName,
@@ -50,6 +51,8 @@ export class FakeMachine {
   lastBoot: OutputOf<'repo.autostart-list'>['repositories'][number]['lastBoot'];
   /** What `machine doctor` finds. */
   findingsOfDoctor: OutputOf<'machine.doctor'>['checks'] = [];
+  /** What `machine prune` removes, and of it what resists. */
+  leftovers: { kind: LeftoverKind; what: string; because: string; resists?: boolean }[] = [];
   /** What `machine status` tells of the supervisor. */
   supervision: OutputOf<'machine.status'>['supervision'] = { ...DEFAULT_SUPERVISION, events: [] };
   /** Services that are gone and keep their slot. */
@@ -179,6 +182,14 @@ export class FakeMachine {
     { dryRun, report }: { dryRun: boolean; report(event: RunEvent): void },
   ): Promise<RunResult> {
     const title = OPERATIONS[operation].summary;
+    if (dryRun && operation === 'machine.prune') {
+      const steps = this.leftovers.map(({ kind, what, because }) => ({
+        ...{ id: `${kind} ${what}`, title: `remove ${kind} ${what}: dead because ${because}` },
+        expect: 'change' as const,
+      }));
+      report({ kind: 'plan', steps });
+      return { run, outcome: 'planned', warnings: [] };
+    }
     if (dryRun && !operation.endsWith('-all')) {
       report({ kind: 'plan', steps: [{ id: 'x', title, expect: 'change', actions: ['do it'] }] });
       return { run, outcome: 'planned', warnings: [] };
@@ -259,6 +270,7 @@ export class FakeMachine {
         changed: Object.entries(settings).some(([key, value]) => before[key as keyof typeof settings] !== value),
       };
     }
+    if (operation === 'machine.prune') return this.#prune(input.only as string[] | undefined);
     if (operation === 'repo.create') return this.#create(input);
     const repo = this.find(input.repo);
     const { name, guid } = repo;
@@ -332,6 +344,16 @@ export class FakeMachine {
       case 'repo.fork':
         return this.#fork(repo, input);
     }
+  }
+
+  #prune(only: string[] | undefined) {
+    const due = this.leftovers.filter(({ kind, what }) => only?.includes(`${kind} ${what}`) ?? true);
+    const removed = due.filter(({ resists }) => !resists).map(({ kind, what, because }) => ({ kind, what, because }));
+    const failed = due
+      .filter(({ resists }) => resists)
+      .map(({ kind, what }) => ({ where: `${kind} ${what}`, reason: 'busy' }));
+    this.leftovers = this.leftovers.filter(({ what }) => !removed.some((one) => one.what === what));
+    return { removed, left: [], failed, changed: removed.length > 0 };
   }
 
   #fork(parent: FakeRepo, input: Input) {

@@ -53,6 +53,7 @@ export const GROUPS: readonly CommandGroup[] = [
     load: async () => [
       ...(await import('./machine.ts')).MACHINE_COMMANDS,
       (await import('./machine-doctor.ts')).machineDoctor,
+      (await import('./machine-prune.ts')).machinePrune,
       (await import('./machine-supervision.ts')).machineSupervision,
     ],
   },
