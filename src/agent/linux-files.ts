@@ -1,7 +1,8 @@
 // Files of the server. Absent is an answer and no error. Writing is in atomic-file.ts.
 import { constants } from 'node:fs';
-import { chmod, lstat, mkdir, open, readdir, rmdir, unlink } from 'node:fs/promises';
+import { chmod, lstat, mkdir, open, readdir, rmdir, statfs, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { type Space, spaceOf } from '../lifecycle/space.ts';
 import type { FileStat } from '../lifecycle/system.ts';
 import { RdcError } from '../protocol/errors.ts';
 
@@ -57,6 +58,11 @@ export async function statPath(path: string): Promise<FileStat | undefined> {
     uid: found.uid,
     gid: found.gid,
   };
+}
+
+export async function spaceAt(path: string): Promise<Space | undefined> {
+  const found = await orAbsent(statfs(path));
+  return found === undefined ? undefined : spaceOf(found);
 }
 
 interface KindTests {
