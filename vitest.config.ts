@@ -11,6 +11,9 @@ const unitText = {
   },
 };
 
+/** Virtual machines at a time. */
+const MACHINES = Number(process.env.MACHINES ?? 2);
+
 export default defineConfig({
   plugins: [unitText],
   define: { __RDC_VERSION__: JSON.stringify('0.1.0'), __CONNECT_PROGRAM__: JSON.stringify('') },
@@ -34,7 +37,7 @@ export default defineConfig({
           name: 'machine',
           include: ['test/machine/**/*.test.ts'],
           globalSetup: ['test/machine/run-directory.ts'],
-          maxWorkers: 2,
+          maxWorkers: MACHINES,
           testTimeout: 600_000,
           hookTimeout: 1_500_000,
         },
@@ -46,7 +49,7 @@ export default defineConfig({
           name: 'long',
           include: ['test/long/**/*.test.ts'],
           globalSetup: ['test/machine/run-directory.ts'],
-          maxWorkers: 2,
+          maxWorkers: MACHINES,
           testTimeout: 1_800_000,
           hookTimeout: 1_800_000,
         },
