@@ -53,9 +53,19 @@ async function readLoop(system: System, name: string): Promise<LoopDevice | unde
 }
 
 async function readMapping(system: System, name: string): Promise<Mapping | undefined> {
-  const mappingName = await system.readFile(`/sys/block/${name}/dm/name`);
+  const mappingName = await readDmAttribute(system, `/sys/block/${name}/dm/name`);
   const deviceNumber = await system.readFile(`/sys/block/${name}/dev`);
   if (mappingName === undefined || deviceNumber === undefined) return undefined;
   const on = (await system.list(`/sys/block/${name}/slaves`)) ?? [];
   return { kernelName: name, name: mappingName.trim(), deviceNumber: deviceNumber.trim(), on };
+}
+
+/** Of a mapping that is just being removed, it answers EINVAL (dm_attr_show() in drivers/md/dm-sysfs.c). */
+async function readDmAttribute(system: System, path: string): Promise<string | undefined> {
+  try {
+    return await system.readFile(path);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EINVAL') return undefined;
+    throw error;
+  }
 }
