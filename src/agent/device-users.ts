@@ -1,5 +1,6 @@
 // Who uses a block device: processes that have it open, mounts of it on the host and in other views, devices stacked upon it.
 import { command } from '../lifecycle/command.ts';
+import { describeProcess } from '../lifecycle/holder-text.ts';
 import { findHolders } from '../lifecycle/holders.ts';
 import type { Mount } from '../lifecycle/mountinfo.ts';
 import type { System } from '../lifecycle/system.ts';
@@ -44,7 +45,7 @@ async function mountsOf(
   const elsewhere = await findHolders(system, deviceNumber);
   return [
     ...onHost.map(({ mountPoint }) => `a mount at ${mountPoint}`),
-    ...elsewhere.map(({ process, pid, unit }) => `${process} (pid ${pid}, ${unit}), in a view of its own`),
+    ...elsewhere.map((holder) => describeProcess(holder, ({ id }) => `container ${id.slice(0, 12)}`)),
   ];
 }
 

@@ -28,7 +28,8 @@ export async function deleteRepo(
     return dryRun ? { outcome: 'planned' } : { outcome: 'done', output: { ...gone, changed: false } };
   const bench = await openWorkbench(context, input.repo);
   const facts = await bench.observe();
-  if (facts.units.docker.active === 'active') await downRepo({ repo: input.repo, unmount: false }, context);
+  if (facts.units.docker.active === 'active')
+    await downRepo({ repo: input.repo, unmount: false, force: false }, context);
   // Nothing that down() could end is left, and it must not be called for a repository that is gone.
   else await carryOut(bench, context, releaseRepoSteps(bench.target));
   await close(bench, context);

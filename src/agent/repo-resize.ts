@@ -23,11 +23,12 @@ import { closeVolumeSteps, isClosed, type Key, openVolumeSteps } from '../lifecy
 import { RdcError } from '../protocol/errors.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import type { Finished, RunContext } from './handlers.ts';
+import { releaseVolume } from './held-volume.ts';
 import { opens } from './key-slots.ts';
 import { datastoreSpace } from './open-volume.ts';
 import { freeBytes } from './repo-create.ts';
 import { stateOf } from './repo-queries.ts';
-import { credentialMissing, identity, keyFor, refuseHeldVolume } from './repo-volume.ts';
+import { credentialMissing, identity, keyFor } from './repo-volume.ts';
 import { openWorkbench, type Workbench } from './repo-workbench.ts';
 
 type Input = InputOf<'repo.resize'>;
@@ -92,7 +93,7 @@ async function resizeOffline(bench: Workbench, context: RunContext, wanted: Want
   const run = runOf(bench, context);
   await refuseWrongKey(bench, system, key);
   await converge([awaitResizeStep()], run);
-  await refuseHeldVolume(bench, context);
+  await releaseVolume(bench, context, false);
   // A larger image is a good state; only from the moment that blocks are moved inside must it be finished before a mount.
   const isGrowing = sizeBytes > wanted.beforeBytes;
   if (isGrowing && bench.record.resize === undefined) await note(bench, { sizeBytes, offline: false });

@@ -195,7 +195,7 @@ export async function downRepo(input: DownInput, context: RunContext): Promise<F
   if (context.dryRun) {
     const files = due ? await findRediaccfiles(context.system, bench.target.paths.mountPoint) : [];
     context.report({ kind: 'plan', steps: files.toReversed().map((file) => callStep('down', file)) });
-    if (input.unmount) await close(bench, context);
+    if (input.unmount) await close(bench, context, input.force);
     return { outcome: 'planned' };
   }
   if (facts.needsDown && !running) {
@@ -214,7 +214,7 @@ export async function downRepo(input: DownInput, context: RunContext): Promise<F
       detail: 'no service is running',
     });
   const released = await carryOut(bench, context, releaseRepoSteps(bench.target));
-  const closed = input.unmount ? await close(bench, context) : false;
+  const closed = input.unmount ? await close(bench, context, input.force) : false;
   const state = input.unmount
     ? 'closed'
     : (await bench.observe()).units.docker.active === 'active'

@@ -1,16 +1,16 @@
 // repo mount and repo unmount, and the shared halves of up and down: opening with whatever key there is, closing with
 // proof.
 
-import { findHolders } from '../lifecycle/holders.ts';
 import { CREDENTIAL_SLOT, isMemoryHard, luksMetadata } from '../lifecycle/luks.ts';
 import { stopDaemonSteps } from '../lifecycle/services-plan.ts';
 import { declareSteps, forgetStep } from '../lifecycle/units.ts';
-import { closeVolumeSteps, isClosed, type Key, mountVolumeSteps, openVolumeSteps } from '../lifecycle/volume.ts';
+import { closeVolumeSteps, type Key, mountVolumeSteps, openVolumeSteps } from '../lifecycle/volume.ts';
 import { RdcError } from '../protocol/errors.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import type { Secret } from '../protocol/secret.ts';
 import { exactSize } from '../protocol/size.ts';
 import type { Finished, RunContext } from './handlers.ts';
+import { planRelease, releaseVolume } from './held-volume.ts';
 import { MEMORY_HARD_LOCK } from './layout.ts';
 import { type Opening, openVolume, refuseWithoutRoom } from './open-volume.ts';
 import { carryOut, openWorkbench, type Workbench } from './repo-workbench.ts';
@@ -42,7 +42,7 @@ export async function unmountRepo(
       },
     );
   }
-  const changed = await close(bench, context);
+  const changed = await close(bench, context, input.force);
   return context.dryRun
     ? { outcome: 'planned' }
     : { outcome: 'done', output: { ...identity(bench), state: 'closed', changed } };
@@ -97,24 +97,16 @@ export async function keyFor(
   return (await system.stat(target.paths.keyFile)) === undefined ? undefined : { keyFile: target.paths.keyFile };
 }
 
-/** Daemon, namespace, volume, runtime files. Before the unmount every namespace is asked whether it holds the volume. */
-export async function close(bench: Workbench, context: RunContext): Promise<boolean> {
+/** Daemon, namespace, volume, runtime files. Before the unmount every namespace is asked whether it holds the volume; with `force` who does is ended. */
+export async function close(bench: Workbench, context: RunContext, force = false): Promise<boolean> {
   const stopping = stopDaemonSteps(bench.target);
   const closing = [...closeVolumeSteps(bench.target), forgetStep(bench.target, bench.files)];
-  if (context.dryRun) return carryOut(bench, context, [...stopping, ...closing]);
+  if (context.dryRun) {
+    await planRelease(bench, context, force);
+    return carryOut(bench, context, [...stopping, ...closing]);
+  }
   const stopped = await carryOut(bench, context, stopping);
-  await refuseHeldVolume(bench, context);
+  await releaseVolume(bench, context, force);
   const closed = await carryOut(bench, context, closing);
   return stopped || closed;
-}
-
-export async function refuseHeldVolume({ record, observe }: Workbench, { system }: RunContext): Promise<void> {
-  const facts = await observe();
-  if (isClosed(facts) || facts.mapping === undefined) return;
-  const holders = await findHolders(system, facts.mapping.deviceNumber);
-  if (holders.length === 0) return;
-  const names = holders.map(({ process, pid, unit }) => `${process} (pid ${pid}, ${unit})`).join(', ');
-  throw new RdcError('VOLUME_IN_USE', `the volume of repository "${record.name}" is still held by ${names}`, {
-    hint: 'end what holds it, then repeat the command',
-  });
 }

@@ -37,6 +37,8 @@ const concurrency = z.number().int().min(1).max(64).default(1);
 /** Milliseconds to wait for each busy repository. */
 const waitMs = z.number().int().min(0).default(0);
 const timeoutMs = z.number().int().positive().optional();
+/** End who holds the volume: somebody has agreed to it. */
+const force = z.boolean().default(false);
 
 export const REPO_OPERATIONS = {
   ...KEY_OPERATIONS,
@@ -92,7 +94,12 @@ export const REPO_OPERATIONS = {
     output: doneRepo,
     changes: true,
   }),
-  'repo.unmount': operation({ summary: 'repo unmount', input: oneRepo, output: doneRepo, changes: true }),
+  'repo.unmount': operation({
+    summary: 'repo unmount',
+    input: oneRepo.extend({ force }),
+    output: doneRepo,
+    changes: true,
+  }),
   'repo.up': operation({
     summary: 'repo up',
     input: oneRepo.extend({
@@ -112,7 +119,7 @@ export const REPO_OPERATIONS = {
   }),
   'repo.down': operation({
     summary: 'repo down',
-    input: oneRepo.extend({ unmount: z.boolean().default(false), timeoutMs }),
+    input: oneRepo.extend({ unmount: z.boolean().default(false), force, timeoutMs }),
     output: upOutput.omit({ services: true, directories: true }),
     changes: true,
   }),

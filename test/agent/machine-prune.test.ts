@@ -250,8 +250,11 @@ describe('what is not proven to be dead is told and left', () => {
     machine.file('/proc/self/mountinfo', line);
     expect(await left(machine)).toMatchObject([{ because: 'in use by a mount at /mnt/mine' }]);
     machine.file('/proc/self/mountinfo').file('/proc/7/mountinfo', line).file('/proc/7/comm', 'bash\n');
+    machine.file('/proc/7/stat', '7 (bash) S 1 7 7 0 -1 4194560 100 0 0 0 1 1 0 0 20 0 1 0 4242 1000 10');
     machine.file('/proc/7/cgroup', '0::/user.slice/session-3.scope\n');
-    expect(await left(machine)).toMatchObject([{ because: expect.stringContaining('bash (pid 7, session-3.scope)') }]);
+    expect(await left(machine)).toMatchObject([
+      { because: 'in use by bash (pid 7, session-3.scope, mount namespace of its own)' },
+    ]);
   });
 
   test("somebody else's mapping of an image of ours, and our name on what is not", async () => {

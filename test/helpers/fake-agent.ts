@@ -58,6 +58,8 @@ export class FakeMachine {
   lastBoot: OutputOf<'repo.autostart-list'>['repositories'][number]['lastBoot'];
   /** What `machine doctor` finds. */
   findingsOfDoctor: OutputOf<'machine.doctor'>['checks'] = [];
+  /** Who holds the volume of whatever is unmounted. */
+  holders: string[] = [];
   /** What `machine prune` removes, and of it what resists. */
   leftovers: { kind: LeftoverKind; what: string; because: string; resists?: boolean }[] = [];
   /** What `machine status` tells of the supervisor. */
@@ -195,6 +197,11 @@ export class FakeMachine {
       report({ kind: 'plan', steps });
       return { run, outcome: 'planned', warnings: [] };
     }
+    if (dryRun && input.force === true) {
+      const steps = this.holders.map((who) => ({ id: `end.${who}`, title: `end ${who}`, expect: 'change' as const }));
+      report({ kind: 'plan', steps });
+      return { run, outcome: 'planned', warnings: [] };
+    }
     if (dryRun && !operation.endsWith('-all')) {
       report({ kind: 'plan', steps: [{ id: 'x', title, expect: 'change', actions: ['do it'] }] });
       return { run, outcome: 'planned', warnings: [] };
@@ -285,6 +292,7 @@ export class FakeMachine {
         this.#open(repo, input);
         return { name, guid, state: repo.state, changed: before !== repo.state };
       case 'repo.unmount':
+        this.#release(repo, input);
         repo.state = 'closed';
         return { name, guid, state: repo.state, changed: before !== repo.state };
       case 'repo.up': {
@@ -300,6 +308,7 @@ export class FakeMachine {
         return { name, guid, state: repo.state, changed: true, services, directories: ['.'], failed: this.#failed() };
       }
       case 'repo.down':
+        if (input.unmount === true) this.#release(repo, input);
         repo.state = input.unmount === true ? 'closed' : 'daemon';
         return { name, guid, state: repo.state, changed: before !== repo.state, failed: this.#failed() };
       case 'repo.prune-slots': {
@@ -364,6 +373,15 @@ export class FakeMachine {
       case 'repo.fork':
         return this.#fork(repo, input);
     }
+  }
+
+  #release({ name }: FakeRepo, { force }: Input): void {
+    if (this.holders.length > 0 && force !== true)
+      throw new RdcError(
+        'VOLUME_IN_USE',
+        `the volume of repository "${name}" is still held by ${this.holders.join(', ')}`,
+      );
+    this.holders = [];
   }
 
   #prune(only: string[] | undefined) {

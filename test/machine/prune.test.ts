@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Desk } from './desk.ts';
+import { remainsOf } from './remains.ts';
 import { startSetUp } from './set-up.ts';
 import type { TestVm } from './vm.ts';
 
@@ -162,7 +163,35 @@ test('prune removes exactly that; what may hold data is told and left, with what
   expect((await desk.rdc('machine doctor box')).exitCode).toBe(0);
   expect(await everything()).toEqual(clean);
   expect([await answer(), await startedAt()]).toEqual(['well', since]);
-  // Its images are whole: the closed one opens, and the half-made one can be made.
+});
+
+test('a volume that somebody else uses is not unmounted: they are named, and with --force ended first', async () => {
   await desk.done('repo mount blog');
-  await desk.done('repo unmount blog');
+  const { mountPoint } = await desk.json<{ mountPoint: string }>('repo status blog');
+  // In the host's view; in a view of its own, which keeps the mount; two mounts, one on the other.
+  await vm.root(`cd ${mountPoint}; setsid sleep 10001 >/dev/null 2>&1 </dev/null &
+    systemd-run --quiet --unit=keeper --property=PrivateMounts=yes --property=MountFlags=private sleep 10002
+    mkdir ${mountPoint}/a; mount -t tmpfs tmpfs ${mountPoint}/a; mkdir ${mountPoint}/a/b; mount -t tmpfs tmpfs ${mountPoint}/a/b`);
+  const pid = (argument: string) => vm.root(`pgrep -x -f 'sleep ${argument}'`);
+  const [here, apart, bystander] = [
+    await pid('10001'),
+    await pid('10002'),
+    await vm.root("setsid sleep 10003 >/dev/null 2>&1 </dev/null & pgrep -x -f 'sleep 10003'"),
+  ];
+  const { exitCode, stderr } = await desk.rdc('repo unmount blog');
+  expect(exitCode).toBe(1);
+  for (const words of [`sleep (pid ${here}, `, `sleep (pid ${apart}, keeper.service, mount namespace of its own)`]) {
+    expect(stderr).toContain(words);
+  }
+  expect(stderr).toContain(`a mount at ${mountPoint}/a/b, a mount at ${mountPoint}/a`);
+  expect(stderr).toContain('rdc repo unmount blog --force');
+  expect((await desk.json<{ state: string }>('repo status blog')).state).toBe('mounted');
+  expect((await desk.rdc('repo unmount blog --force')).exitCode).toBe(2);
+  await vm.root(`kill -0 ${here} && kill -0 ${apart}`);
+  await desk.done('repo unmount blog --force --yes');
+  expect(await vm.root(`ls -d /proc/${here} /proc/${apart} /proc/${bystander} 2>/dev/null; true`)).toBe(
+    `/proc/${bystander}`,
+  );
+  expect(await remainsOf(vm, { guid: blog, networkId: 2880 })).toEqual([]);
+  expect(await answer()).toBe('well');
 });
