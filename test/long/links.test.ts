@@ -29,9 +29,9 @@ beforeAll(async () => {
   });
 });
 afterAll(async () => {
-  await proxy?.close();
   await desk?.destroy();
   await vm?.destroy();
+  await proxy?.close();
 });
 
 const linesIn = (text: string) => [...text.matchAll(/line (\d+)\b/g)].map(([, number]) => Number(number));

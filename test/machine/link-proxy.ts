@@ -26,6 +26,7 @@ export interface LinkProxy {
 
 export async function openLinkProxy(to: { host: string; port: number }): Promise<LinkProxy> {
   const pairs = new Set<Pair>();
+  const sockets = new Set<Socket>();
   let target = to;
   let taken = 0;
   let sent = 0;
@@ -40,6 +41,7 @@ export async function openLinkProxy(to: { host: string; port: number }): Promise
     const pair: Pair = { client, server: connect(target) };
     pairs.add(pair);
     const { server } = pair;
+    for (const end of [client, server]) sockets.add(end);
     client.on('data', (chunk) => {
       sent += chunk.length;
       server.write(chunk);
@@ -79,9 +81,9 @@ export async function openLinkProxy(to: { host: string; port: number }): Promise
       target = next;
     },
     async close() {
-      cut();
-      listener.close();
-      await once(listener, 'close');
+      // A connection that has lost one end is no pair any more, and a server closes when the last one has.
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => listener.close(resolve));
     },
   };
 }

@@ -30,9 +30,9 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   otherWay?.kill();
-  await proxy?.close();
   await desk?.destroy();
   await vm?.destroy();
+  await proxy?.close();
 });
 
 const runs = async () =>
