@@ -26,7 +26,7 @@ beforeAll(async () => {
   repositories = await makeRepositories({ vm, desk }, { one: FILES, two: FILES, three: FILES });
   await desk.done('repo up-all');
   await desk.done('repo autostart enable-all');
-}, 900_000);
+});
 afterAll(async () => {
   await desk?.destroy();
   await vm?.destroy();
@@ -49,5 +49,4 @@ test.each(Array.from({ length: REBOOTS }, (_, index) => index + 1))(
     expect(before).toMatch(/root down: done/);
     expect(before).not.toMatch(/timed out|Failed with result/);
   },
-  900_000,
 );
