@@ -61,6 +61,7 @@ describe('a fresh server', () => {
       'guard.refresh',
       'sudo.rule',
       'machine.record',
+      'datastore.reserve',
     ]);
     expect(host.tree('/mnt/rediacc').map((line) => line.trim())).toEqual(DATASTORE);
     expect(
@@ -128,6 +129,7 @@ describe('a fresh server', () => {
       'firewall.firewalld already',
       'sudo.rule change',
       'machine.record change',
+      'datastore.reserve change',
     ]);
   });
 });
