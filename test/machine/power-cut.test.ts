@@ -1,4 +1,0 @@
-// A sample of test/long/power-cut.test.ts.
-import { powerCuts } from './power-cutting.ts';
-
-powerCuts({ cuts: 3, seed: 0 });
