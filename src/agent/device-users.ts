@@ -1,8 +1,8 @@
 // Who uses a block device: processes that have it open, mounts of it on the host and in other views, devices stacked upon it.
-import { command } from '../lifecycle/command.ts';
 import { describeProcess } from '../lifecycle/holder-text.ts';
 import { findHolders } from '../lifecycle/holders.ts';
 import type { Mount } from '../lifecycle/mountinfo.ts';
+import { findProcessLinks } from '../lifecycle/process-links.ts';
 import type { System } from '../lifecycle/system.ts';
 
 export interface DeviceQuestion {
@@ -49,19 +49,15 @@ async function mountsOf(
   ];
 }
 
-/** The links of /proc/PID/fd name devices as /dev does (proc_pid_fd(5)). A process may end meanwhile: find(1) then exits with 1. */
 async function findOpeners(system: System, kernelNames: readonly string[]): Promise<Map<string, string[]>> {
   const openers = new Map<string, string[]>();
-  if (kernelNames.length === 0) return openers;
-  const pids = ((await system.list('/proc')) ?? []).filter((name) => /^\d+$/.test(name));
-  if (pids.length === 0) return openers;
-  const directories = pids.map((pid) => `/proc/${pid}/fd`);
-  const names = kernelNames.flatMap((name, index) => [...(index === 0 ? [] : ['-o']), '-lname', `/dev/${name}`]);
-  const find = command('find', ...directories, '-maxdepth', '1', '(', ...names, ')', '-printf', '%h %l\n');
-  const { stdout } = await system.run({ ...find, allow: [1] });
-  for (const line of new Set(stdout.split('\n'))) {
-    const [, pid = '', name = ''] = /^\/proc\/(\d+)\/fd \/dev\/(.+)$/.exec(line) ?? [];
-    if (pid === '') continue;
+  const links = await findProcessLinks(
+    system,
+    ['fd'],
+    kernelNames.map((name) => `/dev/${name}`),
+  );
+  for (const link of new Set(links.map(({ pid, target }) => `${pid} ${target.slice('/dev/'.length)}`))) {
+    const [pid = '', name = ''] = link.split(' ');
     const process = ((await system.readFile(`/proc/${pid}/comm`)) ?? '?').trim();
     openers.set(name, [...(openers.get(name) ?? []), `${process} (pid ${pid})`]);
   }

@@ -6,6 +6,7 @@ import { formatSize } from '../protocol/size.ts';
 import { agentVersion } from './agent-version.ts';
 import { examineLeftovers } from './doctor-leftovers.ts';
 import { examineNetwork } from './doctor-network.ts';
+import { examineOpenings } from './doctor-openings.ts';
 import { examineRepositories, type OpenRepo } from './doctor-repositories.ts';
 import { checkFirewall } from './firewall-facts.ts';
 import type { QueryContext } from './handlers.ts';
@@ -51,6 +52,7 @@ export async function examineMachine(context: QueryContext, { listRepos, lockDir
     ...(await examineRepositories(system, repos)),
     // Without its records everything would look like nobody's.
     ...(isThere ? await examineLeftovers(system, machine.datastore, lockDir) : []),
+    ...(isThere ? await examineOpenings(system, machine.datastore) : []),
   ];
 }
 

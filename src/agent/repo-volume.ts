@@ -2,6 +2,7 @@
 // proof.
 
 import { CREDENTIAL_SLOT, isMemoryHard, luksMetadata } from '../lifecycle/luks.ts';
+import { refuseSecondOpening } from '../lifecycle/openings.ts';
 import { stopDaemonSteps } from '../lifecycle/services-plan.ts';
 import { declareSteps, forgetStep } from '../lifecycle/units.ts';
 import { closeVolumeSteps, type Key, mountVolumeSteps, openVolumeSteps } from '../lifecycle/volume.ts';
@@ -58,6 +59,7 @@ export async function openSteps(
   { system }: RunContext,
   credential: Secret | undefined,
 ): Promise<Opening> {
+  await refuseSecondOpening(system, bench.target);
   const key = await keyFor(bench, system, credential);
   const facts = await bench.observe();
   if (!facts.mounted) refuseHalfResized(bench);

@@ -2,8 +2,8 @@
 // mounts that stand on it, loop devices on files in it. Units with a network namespace have a private copy of each mount, so
 // every mount namespace of the machine is asked. Reads only.
 import { observeBlockDevices } from './block-devices.ts';
-import { command } from './command.ts';
 import { type Mount, parseMountinfo } from './mountinfo.ts';
+import { findProcessLinks, listPids } from './process-links.ts';
 import { parseStat } from './process-stat.ts';
 import type { System } from './system.ts';
 
@@ -77,26 +77,11 @@ async function findKeepers(system: System, device: string): Promise<number[]> {
   return keepers;
 }
 
-/**
- * Processes with a file, a directory, a program or memory of the mount, by the links of proc(5): they are read and never
- * followed, since a file of another process may lie on a server that does not answer.
- */
+/** Processes with a file, a directory, a program or memory of the mount. */
 async function findUsers(system: System, mountPoint: string): Promise<number[]> {
-  const pids = await listPids(system);
-  if (pids.length === 0) return [];
   const places = ['cwd', 'root', 'exe', 'fd', 'map_files'];
-  const paths = pids.flatMap((pid) => places.map((place) => `/proc/${pid}/${place}`));
-  const globbed = mountPoint.replaceAll(/[*?[\]\\]/g, '\\$&');
-  const match = ['(', '-lname', globbed, '-o', '-lname', `${globbed}/*`, ')'];
-  // Exit code 1: a process has ended meanwhile.
-  const find = command('find', ...paths, '-maxdepth', '1', ...match, '-printf', '%p\n');
-  const { stdout } = await system.run({ ...find, allow: [1] });
-  const found = stdout.split('\n').flatMap((line) => /^\/proc\/(\d+)\//.exec(line)?.[1] ?? []);
-  return [...new Set(found)].map(Number);
-}
-
-async function listPids(system: System): Promise<number[]> {
-  return ((await system.list('/proc')) ?? []).filter((name) => /^\d+$/.test(name)).map(Number);
+  const links = await findProcessLinks(system, places, [mountPoint, `${mountPoint}/`]);
+  return [...new Set(links.map(({ pid }) => pid))];
 }
 
 /** undefined when it has ended. */

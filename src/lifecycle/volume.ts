@@ -1,7 +1,7 @@
 // Opening and closing the encrypted volume. One image, one opening: the loop device is attached by us, exclusively,
 // and a second one of anybody's making is refused before every open. Closed is proven, never assumed: a successful
 // umount on the host says nothing about other mount namespaces.
-import { RdcError } from '../protocol/errors.ts';
+import { isCode, RdcError } from '../protocol/errors.ts';
 import type { Secret } from '../protocol/secret.ts';
 import { type Command, command } from './command.ts';
 import type { RepoFacts } from './facts.ts';
@@ -72,6 +72,13 @@ export function refuseForeignUse(target: RepoTarget, facts: RepoFacts): void {
   }
 }
 
+function attachedByAnotherName({ name, paths }: RepoTarget, cause: unknown): RdcError {
+  return new RdcError('VOLUME_IN_USE', `the image of repository "${name}" is attached under another name`, {
+    hint: `on the server: losetup --list, and stat ${paths.image} for its inode; then detach that one`,
+    cause,
+  });
+}
+
 export function attachStep(target: RepoTarget): Step<RepoFacts> {
   return {
     id: 'volume.attach',
@@ -80,6 +87,8 @@ export function attachStep(target: RepoTarget): Step<RepoFacts> {
     guard: (facts) => refuseForeignUse(target, facts),
     isDone: (facts) => facts.loops.length === 1,
     actions: () => [run(attachLoop(target.paths.image))],
+    // losetup(8) takes a device that has the same file by another name, instead of attaching it once more.
+    explain: (error) => (isCode(error, 'STEP_NOT_VERIFIED') ? attachedByAnotherName(target, error) : error),
     settleMs: 2000,
   };
 }

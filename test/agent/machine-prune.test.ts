@@ -239,7 +239,7 @@ describe('what is not proven to be dead is told and left', () => {
   test('a device that somebody has open', async () => {
     const machine = inOrder();
     const loop = machine.loop(CLOSED);
-    machine.openers = [`/proc/7/fd /dev/${loop}`];
+    machine.openers = [`/proc/7/fd/3 /dev/${loop}`];
     machine.file('/proc/7/comm', 'dd\n');
     expect(await left(machine)).toMatchObject([{ what: `/dev/${loop}`, because: 'in use by dd (pid 7)' }]);
   });

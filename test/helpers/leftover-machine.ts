@@ -22,7 +22,7 @@ export class LeftoverMachine extends FakeSystem {
   readonly units = new Map<string, string>();
   /** Pids in namespaces. */
   readonly inside = new Map<string, number[]>();
-  /** "/proc/7/fd /dev/loop3" */
+  /** "/proc/7/fd/3 /dev/loop3" */
   openers: string[] = [];
   keySlots: Record<string, object> = { '0': {} };
   /** Programs that fail, by their words. */
@@ -154,7 +154,7 @@ export class LeftoverMachine extends FakeSystem {
         this.#removeTree(last(args));
         return '';
       },
-      find: () => this.openers.map((line) => `${line}\n`).join(''),
+      find: () => this.openers.map((line) => `${line}\0`).join(''),
     };
   }
 }

@@ -67,7 +67,7 @@ test('what uses the mount in the view of the host, what is mounted on it or of i
   const nested = `${HOST}56 55 0:50 / ${MOUNT}/a rw - tmpfs tmpfs rw\n57 56 0:51 / ${MOUNT}/a/b rw - tmpfs tmpfs rw\n`;
   const machine = machineWith(nested, {
     host: `${nested}58 25 253:0 /x /mnt/x rw ${SOURCE}\n59 25 0:52 / ${MOUNT}-other rw - tmpfs tmpfs rw\n`,
-    users: '/proc/7/fd/3\n/proc/7/cwd\n',
+    users: `/proc/7/fd/3 ${MOUNT}/a file\0/proc/7/cwd ${MOUNT}\0`,
     '/sys/block/loop5/loop/backing_file': `${MOUNT}/disk.img\n`,
     '/sys/block/loop6/loop/backing_file': '/var/disk.img\n',
   });

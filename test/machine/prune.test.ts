@@ -2,7 +2,7 @@
 // notice: found, listed, removed, and nothing else.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Desk } from './desk.ts';
 import { remainsOf } from './remains.ts';
 import { startSetUp } from './set-up.ts';
@@ -31,6 +31,9 @@ interface Leftover {
   what: string;
   because: string;
 }
+interface Status {
+  attention?: { reason: string };
+}
 interface Pruned {
   removed: Leftover[];
   left: Leftover[];
@@ -55,7 +58,7 @@ async function everything(): Promise<string[]> {
     grep rediacc /proc/self/mountinfo | cut -d' ' -f5 | sort
     ls /sys/class/net /run/netns /run/rediacc /run/rediacc/[0-9]* /run/rediacc/needs-down /run/systemd/system /etc/rediacc
     cd ${DATASTORE}; ls repositories repos .state .credentials/keys | grep -v retired
-    systemctl list-units --all --plain --no-legend 'rediacc-*' | awk '{print $1, $3}' | sort`);
+    systemctl list-units --all --plain --no-legend 'rediacc-*' | awk '$3 != "inactive" {print $1, $3}' | sort`);
   return text.split('\n');
 }
 
@@ -172,12 +175,9 @@ test('a volume that somebody else uses is not unmounted: they are named, and wit
   await vm.root(`cd ${mountPoint}; setsid sleep 10001 >/dev/null 2>&1 </dev/null &
     systemd-run --quiet --unit=keeper --property=PrivateMounts=yes --property=MountFlags=private sleep 10002
     mkdir ${mountPoint}/a; mount -t tmpfs tmpfs ${mountPoint}/a; mkdir ${mountPoint}/a/b; mount -t tmpfs tmpfs ${mountPoint}/a/b`);
-  const pid = (argument: string) => vm.root(`pgrep -x -f 'sleep ${argument}'`);
-  const [here, apart, bystander] = [
-    await pid('10001'),
-    await pid('10002'),
-    await vm.root("setsid sleep 10003 >/dev/null 2>&1 </dev/null & pgrep -x -f 'sleep 10003'"),
-  ];
+  await vm.root('setsid sleep 10003 >/dev/null 2>&1 </dev/null &');
+  const pid = (argument: string) => vm.root(`until pgrep -x -f 'sleep ${argument}'; do sleep 0.2; done`);
+  const [here, apart, bystander] = [await pid('10001'), await pid('10002'), await pid('10003')];
   const { exitCode, stderr } = await desk.rdc('repo unmount blog');
   expect(exitCode).toBe(1);
   for (const words of [`sleep (pid ${here}, `, `sleep (pid ${apart}, keeper.service, mount namespace of its own)`]) {
@@ -194,4 +194,51 @@ test('a volume that somebody else uses is not unmounted: they are named, and wit
   );
   expect(await remainsOf(vm, { guid: blog, networkId: 2880 })).toEqual([]);
   expect(await answer()).toBe('well');
+});
+
+describe('the image of an open repository, attached a second time by somebody', () => {
+  const RECORD = '/var/lib/rediacc/supervision.json';
+  let image: string;
+  let second: string;
+
+  test('is told at once: by status, doctor, the record and the notify command', async () => {
+    await desk.done('machine supervision --notify-command cat>>/root/notified');
+    ({ image } = await desk.json<{ image: string }>('repo status shop'));
+    // Control: nothing is told before.
+    expect((await desk.json<Status>('repo status shop')).attention).toBeUndefined();
+    // By another name of the file, so that no path gives it away.
+    second = await vm.root(`ln ${image} /mnt/rediacc/mine; losetup --find --show /mnt/rediacc/mine`);
+    const told = `grep -q '"kind": "needs-attention"' ${RECORD} && grep -q needs-attention /root/notified`;
+    await vm.root(`for i in $(seq 600); do ${told} && exit 0; sleep 0.2; done; cat ${RECORD}; exit 1`);
+    const words = `attached a second time: ${second} (as /mnt/rediacc/mine)`;
+    expect((await desk.json<Status>('repo status shop')).attention?.reason).toContain(words);
+    expect(await vm.root('cat /root/notified')).toContain(`\\"shop\\" needs attention: its image is ${words}`);
+    const doctor = await desk.rdc('machine doctor box');
+    expect(doctor.exitCode).toBe(1);
+    expect(doctor.stdout).toContain(words);
+    expect(doctor.stdout).toContain(`losetup --detach ${second}`);
+    // It is somebody's: prune leaves it alone, and what runs goes on.
+    expect(await prune()).toMatchObject({ removed: [], failed: [] });
+    expect([await answer(), await startedAt()]).toEqual(['well', since]);
+  });
+
+  test('is refused before every open, until it is gone', async () => {
+    const up = await desk.rdc('repo up shop');
+    expect(up.exitCode).toBe(1);
+    expect(up.stderr).toContain(`losetup --detach ${second}`);
+    await vm.root(`losetup --detach ${second}; rm /mnt/rediacc/mine`);
+    await desk.done('repo up shop');
+    expect((await desk.json<Status>('repo status shop')).attention).toBeUndefined();
+    expect(await answer()).toBe('well');
+    // The same of a closed one, opened by somebody under a name of theirs.
+    const closed = (await desk.json<{ image: string }>('repo status blog')).image;
+    const { credentials } = JSON.parse(await readFile(join(desk.home, '.config/rediacc/credentials.json'), 'utf8'));
+    await vm.root(`cryptsetup open --key-file - ${closed} mine`, { input: credentials[blog].value });
+    const mount = await desk.rdc('repo mount blog');
+    expect(mount.exitCode).toBe(1);
+    expect(mount.stderr).toContain('open as "mine"');
+    expect(await vm.root('ls /dev/mapper')).not.toContain(`rediacc-${blog}`);
+    await vm.root('cryptsetup close mine');
+    await desk.done('repo mount blog');
+  });
 });
