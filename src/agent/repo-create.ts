@@ -2,7 +2,7 @@
 // the new repository stays on the machine. One that was cut off goes on under its record: same GUID, same network id.
 import { command } from '../lifecycle/command.ts';
 import type { CreateFacts } from '../lifecycle/create-plan.ts';
-import { filesystemStep, formatSteps } from '../lifecycle/create-plan.ts';
+import { filesystemStep, formatSteps, refuseCopyOnWrite } from '../lifecycle/create-plan.ts';
 import { isLuks2 } from '../lifecycle/luks.ts';
 import { converge, planSteps } from '../lifecycle/run-plan.ts';
 import type { Step } from '../lifecycle/step.ts';
@@ -11,6 +11,7 @@ import { closeVolumeSteps, openVolumeSteps } from '../lifecycle/volume.ts';
 import { RdcError } from '../protocol/errors.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import type { Finished, RunContext } from './handlers.ts';
+import { observeDisk } from './host-facts.ts';
 import { opens } from './key-slots.ts';
 import { requireMachine } from './machine-record.ts';
 import {
@@ -42,9 +43,13 @@ export function createCreateHandler(
     }
     await refuseUnknownImage(system, store, machine.datastore, input);
 
+    if (input.preallocate) {
+      const { filesystem } = await observeDisk(system, machine.datastore);
+      refuseCopyOnWrite({ name: input.name, datastore: machine.datastore }, filesystem);
+    }
     // First, or the new one could not have their network id.
     if (!dryRun) await clearHalfMade(system, { store, machine }, input.name, input.guid);
-    const record = await claim({ system, store, dryRun }, input);
+    const record = await claim({ system, store, dryRun }, input, input.preallocate ? { preallocated: true } : {});
     const bench = await workbenchOf(system, machine, store, record);
     if (dryRun) {
       const steps = planSteps(
