@@ -23,6 +23,7 @@ import { carryOut, openWorkbench, type Workbench } from './repo-workbench.ts';
 import { chooseScope, forgetDeployed, rememberDeployed, type Scope, scopeName, snapshot } from './up-scope.ts';
 import { reportWarnings, warnOfNothing } from './up-warnings.ts';
 import { refuseFull, setReserveAside } from './volume-space.ts';
+import { writeOut } from './write-out.ts';
 
 type UpInput = InputOf<'repo.up'>;
 type DownInput = InputOf<'repo.down'>;
@@ -54,6 +55,7 @@ export async function upRepo(input: UpInput, context: RunContext): Promise<Finis
 
   try {
     const { failed, called, isWhole } = await runUpPasses(bench, context, input, scope);
+    await writeOut(bench, context);
     const outcome = failed.length === 0 ? 'done' : 'partial';
     await rememberUp(bench, context, isWhole ? outcome : 'partial', input);
     const services = await listServices(context.system, bench.target);

@@ -47,9 +47,7 @@ export function powerCuts({ cuts, seed }: { cuts: number; seed: number }): void 
     await vm.root(`cat >${status.mountPoint}/Rediaccfile`, { input: REDIACCFILE });
     await desk.done('repo up shop');
     status = await desk.json<Status>('repo status shop');
-    await vm.root(inDatabase('sh -c', `'${READY}; ${psql()} -c "create table orders (id bigint primary key)"'`));
-    // Docker calls an image pulled whose files the kernel has not written yet; a cut within that half a minute breaks the image.
-    await vm.root('sync');
+    await vm.root(inDatabase('sh -c', `'${READY}; ${PSQL} -c "create table orders (id bigint primary key)"'`));
   });
   afterAll(() => machine?.destroy());
 
@@ -86,7 +84,7 @@ export function cutMachine(): VolatileMachine & { image: string } {
 
 const LOGS = '/var/lib/postgresql/data/log';
 const READY = 'until pg_isready -q -h $DB_IP; do sleep 0.2; done';
-const psql = () => 'psql -qAtX -v ON_ERROR_STOP=1 -h $DB_IP -U postgres';
+const PSQL = 'psql -qAtX -v ON_ERROR_STOP=1 -h $DB_IP -U postgres';
 
 /** A command in the container of Postgres. */
 function inDatabase(program: string, argument: string): string {
@@ -104,7 +102,7 @@ interface Outcome {
 /** Without `random` the cut comes at once and spares nothing. The disk is an honest one afterwards. */
 async function cutWhileWriting(title: string, random?: () => number): Promise<Outcome> {
   const { vm, desk, disk } = machine;
-  const writer = startWriter(vm, inDatabase('sh -c', `'exec ${psql()}'`), nextId);
+  const writer = startWriter(vm, inDatabase('sh -c', `'exec ${PSQL}'`), nextId);
   await writer.until(10);
   if (random !== undefined) await sleep(random() * LONGEST_WRITING);
   const startedAt = performance.now();
@@ -115,7 +113,7 @@ async function cutWhileWriting(title: string, random?: () => number): Promise<Ou
   await vm.start();
   const booted = performance.now();
   await desk.done('repo up shop');
-  const rows = await vm.root(inDatabase('sh -c', `'${READY}; exec ${psql()} -c "select id from orders"'`));
+  const rows = await vm.root(inDatabase('sh -c', `'${READY}; exec ${PSQL} -c "select id from orders"'`));
   const found = new Set(
     rows
       .split('\n')
