@@ -1,8 +1,9 @@
 // Files of the server. Absent is an answer and no error; a file that is written is on the disk, whole, with its mode.
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { chmod, lstat, mkdir, open, readdir, rename, rm, rmdir, unlink } from 'node:fs/promises';
+import { chmod, lstat, mkdir, open, readdir, rename, rm, rmdir, statfs, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { type Space, spaceOf } from '../lifecycle/space.ts';
 import type { FileStat } from '../lifecycle/system.ts';
 import { RdcError } from '../protocol/errors.ts';
 
@@ -91,6 +92,11 @@ export async function statPath(path: string): Promise<FileStat | undefined> {
     uid: found.uid,
     gid: found.gid,
   };
+}
+
+export async function spaceAt(path: string): Promise<Space | undefined> {
+  const found = await orAbsent(statfs(path));
+  return found === undefined ? undefined : spaceOf(found);
 }
 
 interface KindTests {

@@ -1,6 +1,6 @@
 // The System port on a real Linux: the only place where the agent starts a program or touches a file of the server.
 import type { System } from '../lifecycle/system.ts';
-import { listNames, makeDirectory, readText, remove, statPath, writeFileAtomic } from './linux-files.ts';
+import { listNames, makeDirectory, readText, remove, spaceAt, statPath, writeFileAtomic } from './linux-files.ts';
 import { readInside } from './read-inside.ts';
 import { cancellation, runCommand } from './run-command.ts';
 
@@ -23,6 +23,7 @@ export function createLinuxSystem({ signal, killAfterMs = KILL_AFTER_MS }: Linux
     makeDirectory,
     list: listNames,
     stat: statPath,
+    space: spaceAt,
     now: () => performance.now(),
     sleep: (ms) => sleep(ms, signal),
   };

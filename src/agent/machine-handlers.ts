@@ -1,4 +1,5 @@
 // Handlers of the machine itself: preflight, setup, status, doctor.
+import { reportSpace } from '../lifecycle/space.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { OutputOf, RepoSummary } from '../protocol/operations.ts';
 import { agentVersion } from './agent-version.ts';
@@ -47,7 +48,7 @@ export function machineHandlers({
           node: process.version,
           startedAt: Math.round(now() - process.uptime() * 1000),
         },
-        ...(record === undefined ? {} : { datastore: await describeDatastore(context.system, record) }),
+        ...(record === undefined ? {} : await describeDatastore(context.system, record)),
         registryMirrors: record?.registryMirrors ?? [],
         repositories: await listRepos(context),
         supervision: await supervision.report(),
@@ -59,7 +60,9 @@ export function machineHandlers({
 async function describeDatastore(
   system: System,
   { datastore }: MachineRecord,
-): Promise<NonNullable<OutputOf<'machine.status'>['datastore']>> {
-  const { filesystem, totalBytes, freeBytes } = await observeDisk(system, datastore);
-  return { path: datastore, filesystem, totalBytes, freeBytes };
+): Promise<Pick<OutputOf<'machine.status'>, 'datastore'>> {
+  const space = await system.space(datastore);
+  if (space === undefined) return {};
+  const { filesystem } = await observeDisk(system, datastore);
+  return { datastore: { path: datastore, filesystem, ...reportSpace(space) } };
 }

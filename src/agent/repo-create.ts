@@ -106,9 +106,7 @@ async function observeNew(system: System, bench: Workbench): Promise<CreateFacts
   };
 }
 
-/** Free to root on the filesystem of the datastore (statfs(2) f_bavail × f_frsize). */
+/** On the filesystem of the datastore, to everybody: what it keeps for root is kept. */
 export async function freeBytes(system: System, datastore: string): Promise<number> {
-  const { stdout } = await system.run(command('stat', '--file-system', '--format=%a %S', datastore));
-  const [blocks = 0, size = 0] = stdout.trim().split(' ').map(Number);
-  return blocks * size;
+  return (await system.space(datastore))?.freeBytes ?? 0;
 }

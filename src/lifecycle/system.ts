@@ -1,6 +1,7 @@
 // The only door to the server. `agent/linux-system.ts` implements it on Linux; `test/helpers/fake-system.ts`
 // interprets the same commands over a model machine.
 import type { Command, CommandResult } from './command.ts';
+import type { Space } from './space.ts';
 
 export interface FileStat {
   kind: 'file' | 'directory' | 'symlink' | 'socket' | 'other';
@@ -34,6 +35,8 @@ export interface System {
   list(path: string): Promise<string[] | undefined>;
   /** lstat: a symlink is reported as such. undefined when absent. */
   stat(path: string): Promise<FileStat | undefined>;
+  /** Of the filesystem that holds the path (statfs(2)); no program is started. undefined when the path is absent. */
+  space(path: string): Promise<Space | undefined>;
   /** Monotonic milliseconds. */
   now(): number;
   /** Resolves after ms, rejects with CANCELLED when the run was cancelled. */

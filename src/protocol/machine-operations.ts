@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { allOutputSchema, checkSchema, repoSummarySchema, runSummarySchema } from './answers.ts';
 import { absolutePathSchema } from './ids.ts';
 import { operation } from './operation.ts';
+import { spaceSchema } from './space.ts';
 import { attentionSchema, supervisionEventSchema, supervisionSettingsSchema } from './supervision.ts';
 
 export const MACHINE_OPERATIONS = {
@@ -46,9 +47,7 @@ export const MACHINE_OPERATIONS = {
         node: z.string(),
         startedAt: z.number(),
       }),
-      datastore: z
-        .object({ path: z.string(), filesystem: z.string(), totalBytes: z.number(), freeBytes: z.number() })
-        .optional(),
+      datastore: spaceSchema.extend({ path: z.string(), filesystem: z.string() }).optional(),
       registryMirrors: z.array(z.string()),
       repositories: z.array(repoSummarySchema),
       supervision: supervisionSettingsSchema.extend({

@@ -24,7 +24,6 @@ class Server extends FakeSystem {
       .file(IMAGE, 'data', 0o600)
       .file(BACKUP, this.#metadata());
     this.program('cryptsetup', ({ args, stdin }) => this.#cryptsetup(args, stdin));
-    this.program('stat', () => '1000000 1048576');
   }
 
   #cryptsetup(args: readonly string[], stdin: string) {

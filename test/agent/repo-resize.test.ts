@@ -25,6 +25,7 @@ import type { System } from '../../src/lifecycle/system.ts';
 import type { PlanStep, RunEvent } from '../../src/protocol/events.ts';
 import type { Guid } from '../../src/protocol/ids.ts';
 import { Secret } from '../../src/protocol/secret.ts';
+import { spaceWith } from '../helpers/space.ts';
 
 const GUID = '22222222-2222-4222-8222-222222222222' as Guid;
 const KEY = new Secret('the credential');
@@ -122,7 +123,7 @@ function contextOf({ changes = Number.POSITIVE_INFINITY, ...world }: World = {})
     };
   };
   const looksOnly = ({ file, args }: Command) =>
-    ['systemctl', 'dumpe2fs', 'stat'].includes(file) || args.includes('luksDump') || args.includes('-P');
+    ['systemctl', 'dumpe2fs'].includes(file) || args.includes('luksDump') || args.includes('-P');
   const change = acting(async (command: Command) => {
     done.push(command.file);
     return perform(command);
@@ -135,7 +136,6 @@ function contextOf({ changes = Number.POSITIVE_INFINITY, ...world }: World = {})
     const onLoop = (words: readonly string[]) =>
       words.map((word) => (word === paths.mapperDevice ? (mapping ?? word) : word));
     if (file === 'systemctl') return none;
-    if (file === 'stat') return { ...none, stdout: `${world.freeBytes ?? 1024 ** 4} 1` };
     if (file === 'systemd-run') {
       const [tool = '', ...words] = args.slice(args.indexOf('--') + 1);
       return real.run({ ...command, file: tool, args: onLoop(words) });
@@ -165,6 +165,7 @@ function contextOf({ changes = Number.POSITIVE_INFINITY, ...world }: World = {})
     run: async (command) => (looksOnly(command) ? perform(command) : change(command)),
     writeFile: acting(real.writeFile),
     remove: acting(real.remove),
+    space: async () => spaceWith(world.freeBytes ?? 1024 ** 4),
     makeDirectory: acting(real.makeDirectory),
     list: async (path) => {
       if (path === '/sys/block/dm-77/slaves') return attached().map((device) => device.slice('/dev/'.length));

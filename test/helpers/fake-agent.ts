@@ -18,6 +18,7 @@ import {
   type RunResult,
 } from '../../src/protocol/operations.ts';
 import { revealForWire, Secret } from '../../src/protocol/secret.ts';
+import { levelOf } from '../../src/protocol/space.ts';
 import { DEFAULT_SUPERVISION } from '../../src/protocol/supervision.ts';
 
 export interface FakeRepo {
@@ -31,6 +32,8 @@ export interface FakeRepo {
   autostart?: boolean;
   /** Its header opens nothing any more. */
   damaged?: boolean;
+  /** How full it is, while it is open. */
+  usedPercent?: number;
   attention?: RepoSummary['attention'];
   parent?: Guid;
   limits: { memoryBytes: number | null; cpus: number | null };
@@ -40,6 +43,8 @@ type Input = Record<string, unknown>;
 
 export class FakeMachine {
   setUp = true;
+  /** Of its datastore. */
+  usedPercent = 50;
   fit = true;
   readonly repos: FakeRepo[] = [];
   /** Functions that fail in `up` and `down` without stopping the pass. */
@@ -103,19 +108,17 @@ export class FakeMachine {
         return {
           ...{ hostname: 'server', os: 'Debian GNU/Linux 13', kernel: '6.12.1', uptimeSeconds: 3700 },
           agent: { version: '0.1.0', pid: 42, residentBytes: 60 * 1024 ** 2, node: '20.19.0', startedAt: 0 },
-          datastore: {
-            path: '/mnt/rediacc',
-            filesystem: 'ext4',
-            totalBytes: 100 * 1024 ** 3,
-            freeBytes: 50 * 1024 ** 3,
-          },
+          datastore: { path: '/mnt/rediacc', filesystem: 'ext4', ...spaceUsed(this.usedPercent) },
           ...{ registryMirrors: [], repositories: this.repos.map(summary) },
           supervision: this.supervision,
         };
       case 'repo.list':
         return { repositories: this.repos.map(summary) };
       case 'repo.status':
-        return status(this.find(input.repo));
+        return {
+          ...status(this.find(input.repo)),
+          datastore: { path: '/mnt/rediacc', ...spaceUsed(this.usedPercent) },
+        };
       case 'repo.validate': {
         const { name, guid } = this.find(input.repo);
         return { name, guid, findings: this.findings, services: ['api'], vanished: this.vanished };
@@ -442,7 +445,22 @@ function wire(operation: OperationName, input: unknown): Input {
   );
 }
 
-function summary({ name, guid, networkId, state, sizeBytes, attention, parent }: FakeRepo) {
+/** Of 100 GiB. */
+function spaceUsed(usedPercent: number) {
+  const usedBytes = usedPercent * 1024 ** 3;
+  const totalBytes = 100 * 1024 ** 3;
+  const inodes = { totalInodes: 6_553_600, freeInodes: 6_000_000 };
+  return {
+    totalBytes,
+    usedBytes,
+    freeBytes: totalBytes - usedBytes,
+    ...inodes,
+    usedPercent,
+    level: levelOf(usedPercent),
+  };
+}
+
+function summary({ name, guid, networkId, state, sizeBytes, attention, parent, usedPercent = 1 }: FakeRepo) {
   return {
     name,
     guid,
@@ -452,6 +470,7 @@ function summary({ name, guid, networkId, state, sizeBytes, attention, parent }:
     state,
     sizeBytes,
     allocatedBytes: 20 * 1024 ** 2,
+    ...(state === 'closed' ? {} : { space: spaceUsed(usedPercent) }),
     autostart: false,
     ...(attention === undefined ? {} : { attention }),
   };
@@ -465,9 +484,7 @@ function status(repo: FakeRepo) {
     mountPoint: `/mnt/rediacc/repos/${guid}`,
     image: `/mnt/rediacc/repositories/${guid}`,
     dockerSocket: `/run/rediacc/docker-${networkId}.sock`,
-    volume: open
-      ? { mapping: `/dev/mapper/rediacc-${guid}`, mounted: true, usedBytes: 1024 ** 2, freeBytes: 1024 ** 3 }
-      : { mounted: false },
+    volume: open ? { mapping: `/dev/mapper/rediacc-${guid}`, mounted: true } : { mounted: false },
     ...{ units: {}, services: [], limits: repo.limits },
   };
 }

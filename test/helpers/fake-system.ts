@@ -2,9 +2,11 @@
 // is an error of the test, never a silent success.
 import type { Command, CommandResult } from '../../src/lifecycle/command.ts';
 import { describeCommand } from '../../src/lifecycle/command.ts';
+import type { Space } from '../../src/lifecycle/space.ts';
 import type { FileStat, InsideRead, OutputSink, System } from '../../src/lifecycle/system.ts';
 import { RdcError } from '../../src/protocol/errors.ts';
 import { Secret } from '../../src/protocol/secret.ts';
+import { AMPLE } from './space.ts';
 
 export interface FakeNode {
   kind: FileStat['kind'];
@@ -38,6 +40,8 @@ export class FakeSystem implements System {
   /** Actions that may still happen before a Crash is thrown. */
   crashAfter = Number.POSITIVE_INFINITY;
   clockMs = 0;
+  /** By path; others have ample space. */
+  readonly spaces = new Map<string, Space>();
 
   file(path: string, text = '', mode = 0o644): this {
     this.#parents(path);
@@ -123,6 +127,10 @@ export class FakeSystem implements System {
     if (node === undefined) return undefined;
     const sizeBytes = node.sizeBytes ?? Buffer.byteLength(node.text);
     return { kind: node.kind, sizeBytes, allocatedBytes: sizeBytes, mode: node.mode, uid: node.uid, gid: node.gid };
+  }
+
+  async space(path: string): Promise<Space | undefined> {
+    return this.spaces.get(path) ?? AMPLE;
   }
 
   now(): number {
