@@ -3,6 +3,7 @@
 // longer than anybody's writes may wait, and one without a freeze is no copy of any moment.
 import { command } from '../lifecycle/command.ts';
 import { exitCodeOf } from '../lifecycle/luks.ts';
+import { DATASTORE_FLOOR } from '../lifecycle/space-floors.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
 import { isClosed } from '../lifecycle/volume.ts';
@@ -26,8 +27,6 @@ const LONGEST_FREEZE_SECONDS = 8;
 /** The thaw after a unit that was killed is a process too, and must not be ended for being slow; a copy that hangs may take as long to end. */
 const THAW_PATIENCE = '60s';
 const ALREADY_FROZEN = 75;
-/** Left free on the datastore beside a whole copy. */
-const DATASTORE_FLOOR = 64 * 1024 ** 2;
 const PROGRESS_MS = 1000;
 
 /** Whether an image can be copied by sharing its blocks; tried with two small files beside it. */

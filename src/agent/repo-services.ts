@@ -13,6 +13,7 @@ import { findFaults, refuseFaults } from './check-rediaccfiles.ts';
 import { listServices, runningContainers, stopContainers } from './containers.ts';
 import type { Finished, RunContext } from './handlers.ts';
 import { releaseContainers } from './held-containers.ts';
+import { type Opening, openVolume, stepsOf } from './open-volume.ts';
 import { type PreparedCalls, prepareCalls } from './prepare-calls.ts';
 import { planNetworkRepair, repairNetwork } from './repair-network.ts';
 import { repairAutostart } from './repo-autostart.ts';
@@ -21,6 +22,7 @@ import { close, identity, openSteps } from './repo-volume.ts';
 import { carryOut, openWorkbench, type Workbench } from './repo-workbench.ts';
 import { chooseScope, forgetDeployed, rememberDeployed, type Scope, scopeName, snapshot } from './up-scope.ts';
 import { reportWarnings, warnOfNothing } from './up-warnings.ts';
+import { refuseFull } from './volume-space.ts';
 
 type UpInput = InputOf<'repo.up'>;
 type DownInput = InputOf<'repo.down'>;
@@ -35,10 +37,11 @@ export async function upRepo(input: UpInput, context: RunContext): Promise<Finis
   }
   if (context.dryRun) return planUp(bench, context, opening, input);
 
-  await carryOut(bench, context, opening);
+  await openVolume(bench, context, opening);
   const found = await findRediaccfiles(context.system, bench.target.paths.mountPoint);
   const scope = await chooseScope(bench, context, found, input);
   if (scope.isEmpty) return unchanged(bench, context);
+  await refuseFull(bench, context);
   if (input.credential !== undefined) await repairAutostart(bench, context, input.credential);
   const daemonWasUp = (await bench.observe()).units.docker.active === 'active';
   await repairNetwork(context);
@@ -149,12 +152,12 @@ async function rememberUp(
 async function planUp(
   bench: Workbench,
   context: RunContext,
-  opening: Awaited<ReturnType<typeof openSteps>>,
+  opening: Opening,
   input: UpInput,
 ): Promise<Finished<OutputOf<'repo.up'>>> {
   const facts = await bench.observe();
   const known = [
-    ...planSteps(opening, facts),
+    ...planSteps(stepsOf(opening), facts),
     ...(await planNetworkRepair(context.system)),
     ...planSteps(startDaemonSteps(bench.target), facts),
   ];

@@ -1,11 +1,9 @@
 // repo mount and repo unmount, and the shared halves of up and down: opening with whatever key there is, closing with
 // proof.
 
-import type { RepoFacts } from '../lifecycle/facts.ts';
 import { findHolders } from '../lifecycle/holders.ts';
 import { CREDENTIAL_SLOT, isMemoryHard, luksMetadata } from '../lifecycle/luks.ts';
 import { stopDaemonSteps } from '../lifecycle/services-plan.ts';
-import type { Step } from '../lifecycle/step.ts';
 import { declareSteps, forgetStep } from '../lifecycle/units.ts';
 import { closeVolumeSteps, isClosed, type Key, mountVolumeSteps, openVolumeSteps } from '../lifecycle/volume.ts';
 import { RdcError } from '../protocol/errors.ts';
@@ -14,6 +12,7 @@ import type { Secret } from '../protocol/secret.ts';
 import { exactSize } from '../protocol/size.ts';
 import type { Finished, RunContext } from './handlers.ts';
 import { MEMORY_HARD_LOCK } from './layout.ts';
+import { type Opening, openVolume, refuseWithoutRoom } from './open-volume.ts';
 import { carryOut, openWorkbench, type Workbench } from './repo-workbench.ts';
 
 export async function mountRepo(
@@ -21,7 +20,7 @@ export async function mountRepo(
   context: RunContext,
 ): Promise<Finished<OutputOf<'repo.mount'>>> {
   const bench = await openWorkbench(context, input.repo);
-  const changed = await carryOut(bench, context, await openSteps(bench, context, input.credential));
+  const changed = await openVolume(bench, context, await openSteps(bench, context, input.credential));
   return context.dryRun
     ? { outcome: 'planned' }
     : { outcome: 'done', output: { ...identity(bench), state: 'mounted', changed } };
@@ -57,15 +56,16 @@ export async function openSteps(
   bench: Workbench,
   { system }: RunContext,
   credential: Secret | undefined,
-): Promise<Step<RepoFacts>[]> {
+): Promise<Opening> {
   const key = await keyFor(bench, system, credential);
   const facts = await bench.observe();
   if (!facts.mounted) refuseHalfResized(bench);
+  if (!facts.mounted) await refuseWithoutRoom(bench, system);
   if (key === undefined && facts.mapping === undefined) throw credentialMissing(bench);
-  return [
-    ...openVolumeSteps(bench.target, key),
-    ...mountVolumeSteps(bench.target, declareSteps(bench.target, bench.files)),
-  ];
+  return {
+    open: openVolumeSteps(bench.target, key),
+    mount: mountVolumeSteps(bench.target, declareSteps(bench.target, bench.files)),
+  };
 }
 
 export function credentialMissing({ record }: Workbench): RdcError {

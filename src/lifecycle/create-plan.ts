@@ -7,6 +7,7 @@ import { command } from './command.ts';
 import type { RepoFacts } from './facts.ts';
 import type { KeyKind } from './luks.ts';
 import { luksFormat, luksHeaderBackup } from './luks.ts';
+import { DATASTORE_FLOOR } from './space-floors.ts';
 import type { Step } from './step.ts';
 import { remove, run } from './step.ts';
 import type { RepoTarget } from './target.ts';
@@ -26,9 +27,6 @@ export interface NewVolume {
   credential: Secret;
   kdf: KeyKind;
 }
-
-/** Left free on the datastore beside the new image's full size. */
-export const DATASTORE_FLOOR = 64 * 1024 ** 2;
 
 /** A sparse image only reserves its size on paper; still none is made that could not be filled today. */
 export function refuseWithoutSpace(

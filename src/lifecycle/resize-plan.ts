@@ -5,10 +5,10 @@
 import { RdcError } from '../protocol/errors.ts';
 import { exactSize, formatSize } from '../protocol/size.ts';
 import { command } from './command.ts';
-import { DATASTORE_FLOOR } from './create-plan.ts';
 import { checkExt4, type Ext4, explainCheckFailure, fills, growExt4, resizeExt4Apart } from './ext4.ts';
 import type { RepoFacts } from './facts.ts';
 import { explainOpenFailure, isWrongKey, luksResize, luksResizeWithKeyFile, oneAtATime, resizeLoop } from './luks.ts';
+import { DATASTORE_FLOOR, type Room, refuseReplayWithoutRoom } from './space-floors.ts';
 import type { Step } from './step.ts';
 import { run } from './step.ts';
 import type { RepoTarget } from './target.ts';
@@ -138,12 +138,16 @@ export function awaitResizeStep(): Step<ResizeFacts> {
   };
 }
 
-/** Always, before anything is moved; `since` in milliseconds since the epoch. */
-export function checkFilesystemStep({ paths, name }: RepoTarget, since: number): Step<ResizeFacts> {
+/** Always, before anything is moved; `since` in milliseconds since the epoch, `room` on the datastore. */
+export function checkFilesystemStep(target: RepoTarget, since: number, room: Room): Step<ResizeFacts> {
+  const { paths, name } = target;
   return {
     id: 'filesystem.check',
     title: 'check the filesystem',
     already: 'the filesystem is checked',
+    guard: ({ filesystem }) => {
+      if (filesystem !== undefined) refuseReplayWithoutRoom(target, room, filesystem);
+    },
     isDone: (facts) => (facts.filesystem?.checkedAt ?? 0) >= Math.floor(since / 1000) * 1000,
     actions: () => [run(checkExt4(paths.mapperDevice))],
     explain: (error) => explainCheckFailure(error, name, paths.image),
