@@ -40,6 +40,7 @@ export function repoPaths(datastore: string, guid: Guid): RepoPaths {
     dockerData: `${internal}/docker`,
     deployed: `${internal}/deployed.json`,
     home: `${internal}/home`,
+    reserve: `${internal}/reserve`,
   };
 }
 

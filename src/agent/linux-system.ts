@@ -2,6 +2,7 @@
 import type { System } from '../lifecycle/system.ts';
 import { listNames, makeDirectory, readText, remove, spaceAt, statPath, writeFileAtomic } from './linux-files.ts';
 import { readInside } from './read-inside.ts';
+import { reserveFile } from './reserve-file.ts';
 import { cancellation, runCommand } from './run-command.ts';
 
 export interface LinuxSystemOptions {
@@ -21,6 +22,8 @@ export function createLinuxSystem({ signal, killAfterMs = KILL_AFTER_MS }: Linux
     writeFile: writeFileAtomic,
     remove,
     makeDirectory,
+    reserve: (root, path, bytes) =>
+      reserveFile((command) => runCommand(command, { onOutput: undefined, signal, killAfterMs }), root, path, bytes),
     list: listNames,
     stat: statPath,
     space: spaceAt,

@@ -15,6 +15,7 @@ import { readMachine, requireMachine } from './machine-record.ts';
 import { limitsOf } from './repo-limits.ts';
 import { createRepoStore } from './repo-store.ts';
 import { openWorkbench, type Workbench, workbenchOf } from './repo-workbench.ts';
+import { reserveBytes } from './volume-space.ts';
 
 /** Who is changing a repository now; the run registry knows. */
 export type BusyLookup = (guid: string) => RepoSummary['busy'] | undefined;
@@ -68,6 +69,7 @@ export async function repoStatus(
       ...(loopDevice === undefined ? {} : { loopDevice }),
       mounted: facts.mounted,
     },
+    ...(facts.mounted ? { reserveBytes: await reserveBytes(context.system, target) } : {}),
     ...(await datastoreSpace(context, target.datastore)),
     units: {
       [units.volume]: facts.units.volume.active,

@@ -22,7 +22,7 @@ import { close, identity, openSteps } from './repo-volume.ts';
 import { carryOut, openWorkbench, type Workbench } from './repo-workbench.ts';
 import { chooseScope, forgetDeployed, rememberDeployed, type Scope, scopeName, snapshot } from './up-scope.ts';
 import { reportWarnings, warnOfNothing } from './up-warnings.ts';
-import { refuseFull } from './volume-space.ts';
+import { refuseFull, setReserveAside } from './volume-space.ts';
 
 type UpInput = InputOf<'repo.up'>;
 type DownInput = InputOf<'repo.down'>;
@@ -41,6 +41,7 @@ export async function upRepo(input: UpInput, context: RunContext): Promise<Finis
   const found = await findRediaccfiles(context.system, bench.target.paths.mountPoint);
   const scope = await chooseScope(bench, context, found, input);
   if (scope.isEmpty) return unchanged(bench, context);
+  await setReserveAside(bench, context);
   await refuseFull(bench, context);
   if (input.credential !== undefined) await repairAutostart(bench, context, input.credential);
   const daemonWasUp = (await bench.observe()).units.docker.active === 'active';

@@ -14,6 +14,7 @@ import type { Finished, RunContext } from './handlers.ts';
 import { MEMORY_HARD_LOCK } from './layout.ts';
 import { type Opening, openVolume, refuseWithoutRoom } from './open-volume.ts';
 import { carryOut, openWorkbench, type Workbench } from './repo-workbench.ts';
+import { setReserveAside } from './volume-space.ts';
 
 export async function mountRepo(
   input: InputOf<'repo.mount'>,
@@ -21,9 +22,9 @@ export async function mountRepo(
 ): Promise<Finished<OutputOf<'repo.mount'>>> {
   const bench = await openWorkbench(context, input.repo);
   const changed = await openVolume(bench, context, await openSteps(bench, context, input.credential));
-  return context.dryRun
-    ? { outcome: 'planned' }
-    : { outcome: 'done', output: { ...identity(bench), state: 'mounted', changed } };
+  if (context.dryRun) return { outcome: 'planned' };
+  await setReserveAside(bench, context);
+  return { outcome: 'done', output: { ...identity(bench), state: 'mounted', changed } };
 }
 
 export async function unmountRepo(

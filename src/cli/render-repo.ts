@@ -101,6 +101,12 @@ export async function renderStatus(status: RepoStatus, machine: string, now: num
           : paint.yellow(`to ${formatSize(status.resizingTo)} was cut off; type it again`),
       ],
       ['inside', space === undefined ? undefined : spaceText(space, paint)],
+      [
+        'reserve',
+        status.reserveBytes === 0
+          ? paint.yellow('none: the next mount or up with room enough sets it aside')
+          : undefined,
+      ],
       ['datastore', datastore === undefined ? undefined : spaceText(datastore, paint)],
       ['image', status.image],
       ['mount point', volume.mounted ? status.mountPoint : undefined],

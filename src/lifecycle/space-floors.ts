@@ -30,6 +30,16 @@ export function isBelowFloor(space: Space): boolean {
   return space.rootBytes < floor.bytes || space.freeInodes < floor.inodes;
 }
 
+/** Set aside inside: 64 MiB, of small volumes 4 %. More than the floor, so that giving it up on a full volume lets it start. */
+export function volumeReserve({ totalBytes }: Space): number {
+  return Math.floor(Math.min(64 * MIB, totalBytes / 25) / 4096) * 4096;
+}
+
+/** A reserve is set aside where three times as much is free, and given up only where it is not. */
+export function isAmple(space: Space): boolean {
+  return space.freeBytes >= 3 * volumeReserve(space) && !isBelowFloor(space);
+}
+
 /** Throws NO_SPACE with the way out. */
 export function refuseFullVolume({ name }: Named, space: Space): void {
   const floor = volumeFloor(space);

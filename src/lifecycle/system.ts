@@ -31,6 +31,8 @@ export interface System {
   remove(path: string): Promise<void>;
   /** mkdir -p; the mode applies to directories that it creates. */
   makeDirectory(path: string, mode: number): Promise<void>;
+  /** Makes `path` a file of ours that takes so many bytes and holds nothing, or with 0 removes it. Nothing in `root` leads it elsewhere. Throws COMMAND_FAILED without room. */
+  reserve(root: string, path: string, bytes: number): Promise<void>;
   /** Names in byte order; undefined when the directory does not exist. */
   list(path: string): Promise<string[] | undefined>;
   /** lstat: a symlink is reported as such. undefined when absent. */

@@ -16,6 +16,8 @@ export interface RepoPaths {
   /** Which directories are up, and from what files: agent/deployed.ts. */
   deployed: string;
   home: string;
+  /** Takes room that can be given up on a full volume. */
+  reserve: string;
 }
 
 export interface NetworkNames {

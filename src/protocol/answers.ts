@@ -57,6 +57,8 @@ export const repoStatusSchema = repoSummarySchema.extend({
     loopDevice: z.string().optional(),
     mounted: z.boolean(),
   }),
+  /** Set aside inside for `repo rescue`, while it is mounted; 0: it was given up, or there was never room for it. */
+  reserveBytes: z.number().optional(),
   /** Of the filesystem on which the image lies. */
   datastore: spaceSchema.extend({ path: z.string() }).optional(),
   units: z.record(z.string(), z.string()),

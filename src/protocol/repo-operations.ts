@@ -14,6 +14,7 @@ import { KEY_OPERATIONS } from './key-operations.ts';
 import { operation } from './operation.ts';
 import { changedRepo, doneRepo, kdf, maybeCredential, oneRepo } from './repo-shapes.ts';
 import { secretSchema } from './secret.ts';
+import { spaceSchema } from './space.ts';
 
 /** LUKS sectors are 4096 bytes (SPEC section 4): an image that is no multiple of them cannot be formatted. */
 const SECTOR_BYTES = 4096;
@@ -163,6 +164,22 @@ export const REPO_OPERATIONS = {
     summary: 'repo resize',
     input: oneRepo.extend({ ...maybeCredential, sizeBytes: imageSize }),
     output: doneRepo.extend({ sizeBytes: z.number(), beforeBytes: z.number() }),
+    changes: true,
+  }),
+  'repo.rescue': operation({
+    summary: 'repo rescue',
+    input: oneRepo.extend(maybeCredential),
+    output: doneRepo.extend({
+      freedBytes: z.number(),
+      space: spaceSchema,
+      /** What is still too little for an `up`. */
+      lacking: z.enum(['bytes', 'inodes']).optional(),
+      mountPoint: z.string(),
+      /** The largest first; in bytes, or in files where inodes are lacking. */
+      largest: z.array(z.object({ what: z.string(), path: z.string(), amount: z.number() })),
+      /** All was counted. */
+      isWhole: z.boolean(),
+    }),
     changes: true,
   }),
   'repo.limits': operation({

@@ -34,3 +34,40 @@ describe('how full it is', () => {
     expect(stdout).not.toMatch(/^inside/m);
   });
 });
+
+describe('rdc repo rescue', () => {
+  it('says what was freed, what takes the most and what to do next; again, it says that there is nothing more', async () => {
+    const { done, machine } = workstation('m');
+    machine.add('shop', 'k', 'mounted').usedPercent = 97;
+    const { stdout, stderr } = await done('repo rescue shop');
+    expect(stderr).toContain('repository "shop" has 4G more, 7G are free');
+    expect(stdout).toMatch(/^70G +exports\/all\.tar$/m);
+    expect(stdout).toMatch(/^20G +docker volume shop_db$/m);
+    expect(stderr).toContain('rdc repo resize shop --size 1536M; then: rdc repo up shop');
+    expect((await done('repo rescue shop')).stderr).toContain('= already: repository "shop" has nothing to give up');
+  });
+
+  it('opens a closed one with its credential', async () => {
+    const { done, rdc, machine } = workstation('m');
+    machine.add('shop', 'k', 'closed');
+    expect((await rdc('repo rescue shop')).exitCode).toBe(2);
+    await done('repo rescue shop --credential-stdin', { stdin: 'k\n' });
+    expect(machine.repos[0]?.state).toBe('mounted');
+  });
+
+  it('ends with 13 where that was not enough', async () => {
+    const { rdc, machine } = workstation('m');
+    machine.add('shop', 'k', 'mounted').usedPercent = 100;
+    const { exitCode, stderr } = await rdc('repo rescue shop');
+    expect([exitCode, stderr]).toEqual([13, expect.stringContaining('still too full for its services')]);
+    const json = await rdc('repo rescue shop --json');
+    expect([json.exitCode, json.json()]).toMatchObject([13, { freedBytes: 0, lacking: 'bytes', largest: [{}, {}] }]);
+  });
+
+  it('changes nothing in a dry run', async () => {
+    const { done, machine } = workstation('m');
+    machine.add('shop', 'k', 'mounted').usedPercent = 100;
+    await done('repo rescue shop --dry-run');
+    expect(machine.repos[0]).toMatchObject({ usedPercent: 100 });
+  });
+});

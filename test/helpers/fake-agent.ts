@@ -34,6 +34,8 @@ export interface FakeRepo {
   damaged?: boolean;
   /** How full it is, while it is open. */
   usedPercent?: number;
+  /** Its reserve was given up. */
+  isRescued?: boolean;
   attention?: RepoSummary['attention'];
   parent?: Guid;
   limits: { memoryBytes: number | null; cpus: number | null };
@@ -321,6 +323,21 @@ export class FakeMachine {
         repo.sizeBytes = Number(input.sizeBytes);
         const sizes = { sizeBytes: repo.sizeBytes, beforeBytes };
         return { name, guid, state: before, ...sizes, changed: beforeBytes !== repo.sizeBytes };
+      }
+      case 'repo.rescue': {
+        this.#open(repo, input);
+        const isDue = (repo.usedPercent ?? 1) >= 95 && repo.isRescued !== true;
+        repo.isRescued ||= isDue;
+        if (isDue) repo.usedPercent = (repo.usedPercent ?? 1) - 4;
+        const space = spaceUsed(repo.usedPercent ?? 1);
+        const lacking = space.level === 'critical' ? { lacking: 'bytes' as const } : {};
+        const largest = [
+          { what: 'exports/all.tar', path: 'exports/all.tar', amount: 70 * 1024 ** 3 },
+          { what: 'docker volume shop_db', path: '.rediacc/docker/volumes/shop_db', amount: 20 * 1024 ** 3 },
+        ];
+        const room = { freedBytes: isDue ? 4 * 1024 ** 3 : 0, space, ...lacking, largest, isWhole: true };
+        const mountPoint = `/mnt/rediacc/repos/${guid}`;
+        return { name, guid, state: repo.state, changed: isDue || before !== repo.state, mountPoint, ...room };
       }
       case 'repo.delete':
         this.repos.splice(this.repos.indexOf(repo), 1);

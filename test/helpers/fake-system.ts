@@ -117,6 +117,12 @@ export class FakeSystem implements System {
     if (!this.nodes.has(path)) this.directory(path, mode);
   }
 
+  async reserve(_root: string, path: string, bytes: number): Promise<void> {
+    this.#act(`reserve ${bytes} in ${path}`);
+    if (bytes === 0) this.nodes.delete(path);
+    else Object.assign(this.file(path, '', 0o600).nodes.get(path) ?? {}, { sizeBytes: bytes });
+  }
+
   async list(path: string): Promise<string[] | undefined> {
     if (this.nodes.get(path)?.kind !== 'directory') return undefined;
     return this.#children(path).sort();

@@ -58,6 +58,9 @@ export function scriptedSystem(
     async makeDirectory() {
       return undefined;
     },
+    async reserve() {
+      return undefined;
+    },
     async list(path) {
       const names = children(path);
       return names.length === 0 ? undefined : names;
