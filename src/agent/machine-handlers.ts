@@ -3,6 +3,7 @@ import { reportSpace } from '../lifecycle/space.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { OutputOf, RepoSummary } from '../protocol/operations.ts';
 import { agentVersion } from './agent-version.ts';
+import { observeRoom } from './datastore-reserve.ts';
 import { examineMachine } from './doctor.ts';
 import type { Handlers, QueryContext } from './handlers.ts';
 import { observeDisk } from './host-facts.ts';
@@ -61,8 +62,8 @@ async function describeDatastore(
   system: System,
   { datastore }: MachineRecord,
 ): Promise<Pick<OutputOf<'machine.status'>, 'datastore'>> {
-  const space = await system.space(datastore);
-  if (space === undefined) return {};
+  const room = await observeRoom(system, datastore);
+  if (room === undefined) return {};
   const { filesystem } = await observeDisk(system, datastore);
-  return { datastore: { path: datastore, filesystem, ...reportSpace(space) } };
+  return { datastore: { path: datastore, filesystem, ...reportSpace(room.space), reserveBytes: room.reserveBytes } };
 }

@@ -8,6 +8,7 @@ import { messageOf, RdcError } from '../protocol/errors.ts';
 import { type Guid, guidSchema } from '../protocol/ids.ts';
 import type { OutputOf, RepoSummary, RunResult } from '../protocol/operations.ts';
 import { type Attention, DEFAULT_SUPERVISION, type SupervisionKind } from '../protocol/supervision.ts';
+import { watchDatastore } from './datastore-watch.ts';
 import { type GuardWatch, watchGuard } from './guard-watch.ts';
 import { leftByBoot } from './interrupted-boot.ts';
 import { NEEDS_DOWN_DIR, repoTarget, STATE_DIR } from './layout.ts';
@@ -15,7 +16,7 @@ import { readMachine } from './machine-record.ts';
 import { createNotifier, type Notifier } from './notify-command.ts';
 import { createRepoStore, type RepoRecord } from './repo-store.ts';
 import type { RunEnd, Runs } from './runs.ts';
-import { MACHINE_SUBJECT, SupervisionRecord } from './supervision-record.ts';
+import { DATASTORE_SUBJECT, MACHINE_SUBJECT, SupervisionRecord } from './supervision-record.ts';
 import { bringUp, SUPERVISOR, withSupervisorLock } from './supervisor-actor.ts';
 import type { WatchDeps } from './watch-deps.ts';
 import { watchRepo } from './watched-repo.ts';
@@ -40,6 +41,7 @@ export class Supervisor {
   /** A run has ended while the watch was there: it may have been about to end. */
   readonly #again = new Set<Guid>();
   #guard: GuardWatch | undefined;
+  #datastore: Promise<void> | undefined;
   #changed = new AbortController();
   #isStarted = false;
 
@@ -70,6 +72,7 @@ export class Supervisor {
   /** Once earlier runs are brought to an end: whatever should be up by then is watched. */
   async start(): Promise<void> {
     this.#isStarted = true;
+    this.#datastore ??= this.#watchDatastore();
     const records = await this.#records();
     this.#record.keepOnly(records.map(({ guid }) => guid));
     const promised = (await this.#system.list(NEEDS_DOWN_DIR)) ?? [];
@@ -81,7 +84,7 @@ export class Supervisor {
   async stop(): Promise<void> {
     this.#isStarted = false;
     this.#end.abort(new RdcError('CANCELLED', 'the agent ends'));
-    await Promise.all([...this.#watches.values(), this.#guard?.ended]);
+    await Promise.all([...this.#watches.values(), this.#guard?.ended, this.#datastore]);
     await this.#record.saved();
   }
 
@@ -100,7 +103,7 @@ export class Supervisor {
   }
 
   async report() {
-    const machine = this.#record.attention(MACHINE_SUBJECT);
+    const machine = this.#record.attention(DATASTORE_SUBJECT) ?? this.#record.attention(MACHINE_SUBJECT);
     return {
       ...(await this.#settings()),
       events: this.#record.events(),
@@ -146,6 +149,12 @@ export class Supervisor {
       giveUp: (reason) => this.#giveUp(undefined, reason),
     });
     await watchRepo(target, this.#watchDeps());
+  }
+
+  #watchDatastore(): Promise<void> {
+    const tell = (kind: SupervisionKind, message: string) => this.#tell(kind, message);
+    const common = { system: this.#system, signal: this.#end.signal, record: this.#record, now: this.#deps.now };
+    return watchDatastore({ ...common, tell });
   }
 
   #watchDeps(): WatchDeps {

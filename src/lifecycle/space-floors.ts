@@ -10,6 +10,12 @@ const MIB = 1024 ** 2;
 
 /** On the datastore: what open filesystems may write before somebody reacts. A sparse image that finds no room below it answers with I/O errors. */
 export const DATASTORE_FLOOR = 64 * MIB;
+/** On the datastore too, set aside by setup and given up by the agent: 256 MiB, of small ones 2 %. */
+export function datastoreReserve(space: Pick<Space, 'totalBytes'> | undefined): number {
+  const share = space === undefined ? Number.POSITIVE_INFINITY : space.totalBytes / 50;
+  return Math.floor(Math.min(256 * MIB, share) / 4096) * 4096;
+}
+
 /** mke2fs makes no journal larger than this (ext2fs_default_journal_size()). */
 const LARGEST_JOURNAL = 1024 * MIB;
 

@@ -47,7 +47,14 @@ export const MACHINE_OPERATIONS = {
         node: z.string(),
         startedAt: z.number(),
       }),
-      datastore: spaceSchema.extend({ path: z.string(), filesystem: z.string() }).optional(),
+      datastore: spaceSchema
+        .extend({
+          path: z.string(),
+          filesystem: z.string(),
+          /** Set aside on it; 0: it was given up, or there was never room for it. */
+          reserveBytes: z.number(),
+        })
+        .optional(),
       registryMirrors: z.array(z.string()),
       repositories: z.array(repoSummarySchema),
       supervision: supervisionSettingsSchema.extend({

@@ -110,7 +110,12 @@ export class FakeMachine {
         return {
           ...{ hostname: 'server', os: 'Debian GNU/Linux 13', kernel: '6.12.1', uptimeSeconds: 3700 },
           agent: { version: '0.1.0', pid: 42, residentBytes: 60 * 1024 ** 2, node: '20.19.0', startedAt: 0 },
-          datastore: { path: '/mnt/rediacc', filesystem: 'ext4', ...spaceUsed(this.usedPercent) },
+          datastore: {
+            path: '/mnt/rediacc',
+            filesystem: 'ext4',
+            ...spaceUsed(this.usedPercent),
+            reserveBytes: 256 * 1024 ** 2,
+          },
           ...{ registryMirrors: [], repositories: this.repos.map(summary) },
           supervision: this.supervision,
         };

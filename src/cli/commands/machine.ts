@@ -80,6 +80,10 @@ function renderMachine(name: string, status: Status, now: number, paint: Paint):
       ['system', `${os}, kernel ${kernel}, up ${formatDuration(uptimeSeconds * 1000)}`],
       ['datastore', pool],
       [
+        'reserve',
+        datastore?.reserveBytes === 0 ? paint.yellow('none: the datastore is full, or has no room for it') : undefined,
+      ],
+      [
         'agent',
         `${agent.version}, up ${agentUp}, ${formatSize(agent.residentBytes)} of memory, node ${agent.node}, pid ${agent.pid}`,
       ],
