@@ -42,6 +42,12 @@ export async function sharesBlocks(system: System, { paths }: RepoTarget): Promi
   }
 }
 
+function whyWhole({ datastore, preallocated }: RepoTarget): string {
+  return preallocated
+    ? 'the blocks of a preallocated image are not shared'
+    : `the filesystem of ${datastore} cannot share blocks`;
+}
+
 /** Throws before anything is made: VOLUME_IN_USE for an open parent that can only be copied whole, NO_SPACE where that does not fit. */
 export async function refuseCopy(parent: Workbench, system: System, shares: boolean): Promise<void> {
   const { name, datastore } = parent.target;
@@ -59,7 +65,7 @@ export async function refuseCopy(parent: Workbench, system: System, shares: bool
   if (!isClosed(facts)) {
     throw new RdcError(
       'VOLUME_IN_USE',
-      `repository "${name}" is open, and the filesystem of ${datastore} cannot share blocks: it can be copied only while it is closed`,
+      `repository "${name}" is open, and ${whyWhole(parent.target)}: it can be copied only while it is closed`,
       { hint: `rdc repo down ${name} --unmount` },
     );
   }
@@ -170,11 +176,11 @@ function explain(error: unknown, { name, paths, datastore }: RepoTarget): unknow
 
 async function copyWhole(parent: Workbench, fork: RepoTarget, context: RunContext): Promise<Copied> {
   const { system, report } = context;
-  const { name, paths, datastore } = parent.target;
+  const { name, paths } = parent.target;
   const total = (await parent.observe()).image?.allocatedBytes ?? 0;
   report({
     kind: 'warning',
-    message: `the filesystem of ${datastore} cannot share blocks: ${formatSize(total)} are copied, and the fork takes as much`,
+    message: `${whyWhole(parent.target)}: ${formatSize(total)} are copied, and the fork takes as much`,
   });
   const id = 'fork.copy';
   await reportedStep(

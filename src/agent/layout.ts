@@ -74,6 +74,7 @@ export interface RepoIdentity {
   name: RepoName;
   networkId: NetworkId;
   linkIndex: number;
+  preallocated?: true | undefined;
 }
 
 export function repoTarget(datastore: string, identity: RepoIdentity): RepoTarget {
@@ -84,6 +85,7 @@ export function repoTarget(datastore: string, identity: RepoIdentity): RepoTarge
     networkId,
     linkIndex,
     datastore,
+    preallocated: identity.preallocated === true,
     paths: repoPaths(datastore, guid),
     net: networkNames(networkId),
     units: unitNames(guid),

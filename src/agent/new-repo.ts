@@ -19,7 +19,7 @@ export interface NewRepo {
 }
 
 /** What the record says beside what is allocated. */
-type Origin = Pick<RepoRecord, 'parent' | 'limits'>;
+type Origin = Pick<RepoRecord, 'parent' | 'limits' | 'preallocated'>;
 
 export type Claim = (
   work: { system: System; store: RepoStore; dryRun: boolean },

@@ -2,7 +2,7 @@
 // the new repository stays on the machine.
 import { command } from '../lifecycle/command.ts';
 import type { CreateFacts } from '../lifecycle/create-plan.ts';
-import { filesystemStep, formatSteps, refuseWithoutSpace } from '../lifecycle/create-plan.ts';
+import { filesystemStep, formatSteps, refuseCopyOnWrite, refuseWithoutSpace } from '../lifecycle/create-plan.ts';
 import { isLuks2 } from '../lifecycle/luks.ts';
 import { converge, planSteps } from '../lifecycle/run-plan.ts';
 import type { Step } from '../lifecycle/step.ts';
@@ -11,6 +11,7 @@ import { closeVolumeSteps, openVolumeSteps } from '../lifecycle/volume.ts';
 import { RdcError } from '../protocol/errors.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import type { Finished, RunContext } from './handlers.ts';
+import { observeDisk } from './host-facts.ts';
 import { opens } from './key-slots.ts';
 import { requireMachine } from './machine-record.ts';
 import {
@@ -46,7 +47,11 @@ export function createCreateHandler(
       input,
       await freeBytes(system, machine.datastore),
     );
-    const record = await claim({ system, store, dryRun }, input);
+    if (input.preallocate) {
+      const { filesystem } = await observeDisk(system, machine.datastore);
+      refuseCopyOnWrite({ name: input.name, datastore: machine.datastore }, filesystem);
+    }
+    const record = await claim({ system, store, dryRun }, input, input.preallocate ? { preallocated: true } : {});
     const bench = await workbenchOf(system, machine, store, record);
     if (dryRun) {
       const steps = planSteps(

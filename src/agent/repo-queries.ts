@@ -119,6 +119,7 @@ async function summarize(
     state: stateOf(facts, record.lastUp?.outcome),
     sizeBytes: facts.image?.sizeBytes ?? 0,
     allocatedBytes: facts.image?.allocatedBytes ?? 0,
+    ...(record.preallocated ? { preallocated: true } : {}),
     ...(space === undefined ? {} : { space: reportSpace(space) }),
     autostart: record.autostart,
     ...(record.parent === undefined ? {} : { parent: record.parent }),

@@ -24,7 +24,7 @@ import { RdcError } from '../protocol/errors.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import type { Finished, RunContext } from './handlers.ts';
 import { opens } from './key-slots.ts';
-import { datastoreSpace } from './open-volume.ts';
+import { replayRoom } from './open-volume.ts';
 import { freeBytes } from './repo-create.ts';
 import { stateOf } from './repo-queries.ts';
 import { credentialMissing, identity, keyFor, refuseHeldVolume } from './repo-volume.ts';
@@ -82,7 +82,7 @@ async function resizeOffline(bench: Workbench, context: RunContext, wanted: Want
   const { sizeBytes } = wanted;
   const key = await keyFor(bench, system, wanted.credential);
   if (key === undefined) throw credentialMissing(bench);
-  const room = await datastoreSpace(system, bench.target.datastore);
+  const room = await replayRoom(bench, system);
   const { before, work, after } = offlineSteps(bench, await bench.observe(), { ...wanted, key, room });
   if (context.dryRun) {
     const steps = planSteps([...before, ...work, ...after], await observeResize(system, bench));

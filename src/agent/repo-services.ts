@@ -6,7 +6,7 @@ import { findRediaccfiles, labelOf, type Rediaccfile } from '../lifecycle/rediac
 import { planSteps } from '../lifecycle/run-plan.ts';
 import { readServicesFile, updateServicesFile } from '../lifecycle/services-file.ts';
 import { promiseDownStep, releaseRepoSteps, startDaemonSteps } from '../lifecycle/services-plan.ts';
-import { RdcError } from '../protocol/errors.ts';
+import { messageOf, RdcError } from '../protocol/errors.ts';
 import type { PlanStep } from '../protocol/events.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import { findFaults, refuseFaults } from './check-rediaccfiles.ts';
@@ -147,7 +147,13 @@ async function rememberUp(
   outcome: string,
   input: UpInput,
 ): Promise<void> {
-  if (!input.prepOnly) await store.save({ ...record, lastUp: { run: context.run, outcome, at: Date.now() } });
+  if (input.prepOnly) return;
+  try {
+    await store.save({ ...record, lastUp: { run: context.run, outcome, at: Date.now() } });
+  } catch (error) {
+    // On a full datastore what is up is up all the same.
+    context.report({ kind: 'warning', message: `how it ended could not be noted: ${messageOf(error)}` });
+  }
 }
 
 async function planUp(

@@ -24,6 +24,8 @@ const recordSchema = z.looseObject({
   parent: guidSchema.optional(),
   /** Of a fork: it was encrypted anew, and shares the master key of its parent no longer. */
   masterKey: z.literal('own').optional(),
+  /** Its image takes all of its size on the datastore: it is opened so that freed space does not go back. */
+  preallocated: z.literal(true).optional(),
   /** A resize that has begun; `offline`: the filesystem may be half moved, so it is not mounted before it is finished. */
   resize: z.object({ sizeBytes: z.number().int(), offline: z.boolean() }).optional(),
   limits: z.object({ memoryBytes: z.number().int().optional(), cpus: z.number().optional() }).optional(),

@@ -93,7 +93,10 @@ export async function renderStatus(status: RepoStatus, machine: string, now: num
       ['guid', status.guid],
       ['network', `${status.subnet} (id ${status.networkId})`],
       ['fork of', status.parent === undefined ? undefined : (status.parentName ?? 'a repository that is deleted')],
-      ['size', `${formatSize(status.sizeBytes)}, ${formatSize(status.allocatedBytes)} on disk`],
+      [
+        'size',
+        `${formatSize(status.sizeBytes)}, ${formatSize(status.allocatedBytes)} on disk${status.preallocated ? ', preallocated' : ''}`,
+      ],
       [
         'resize',
         status.resizingTo === undefined

@@ -3,7 +3,7 @@
 import { RdcError } from '../protocol/errors.ts';
 import type { Secret } from '../protocol/secret.ts';
 import { formatSize } from '../protocol/size.ts';
-import { command } from './command.ts';
+import { type Command, command } from './command.ts';
 import type { RepoFacts } from './facts.ts';
 import type { KeyKind } from './luks.ts';
 import { luksFormat, luksHeaderBackup } from './luks.ts';
@@ -11,6 +11,9 @@ import { DATASTORE_FLOOR } from './space-floors.ts';
 import type { Step } from './step.ts';
 import { remove, run } from './step.ts';
 import type { RepoTarget } from './target.ts';
+
+/** To take blocks for an image that is not sparse: some filesystems write zeroes instead. */
+const PREALLOCATE_MS = 24 * 3600 * 1000;
 
 export interface CreateFacts extends RepoFacts {
   /** Bytes free for root on the datastore's filesystem. */
@@ -55,10 +58,11 @@ export function formatSteps(target: RepoTarget, volume: NewVolume): Step<CreateF
       guard: (facts) => {
         if (facts.image === undefined) refuseWithoutSpace(target, volume, facts.freeBytes);
       },
-      isDone: (facts) => facts.image?.sizeBytes === volume.sizeBytes && facts.image.mode === 0o600,
+      isDone: ({ image }) =>
+        image?.sizeBytes === volume.sizeBytes && image.mode === 0o600 && hasItsBlocks(target, image, volume.sizeBytes),
       actions: () => [
         run(command('install', '--mode=0600', '--owner=root', '--group=root', '/dev/null', paths.image)),
-        run(command('truncate', `--size=${volume.sizeBytes}`, paths.image)),
+        run(lengthen(target, volume.sizeBytes)),
       ],
       undo: () => [remove(paths.image)],
     },
@@ -79,6 +83,34 @@ export function formatSteps(target: RepoTarget, volume: NewVolume): Step<CreateF
       actions: () => [run(luksHeaderBackup(paths.image, paths.headerBackup))],
     },
   ];
+}
+
+/** Makes the image as large, and never smaller: sparse, or with all its blocks (fallocate(2)). */
+export function lengthen({ paths, preallocated }: RepoTarget, sizeBytes: number): Command {
+  return preallocated
+    ? { ...command('fallocate', '--length', String(sizeBytes), paths.image), timeoutMs: PREALLOCATE_MS }
+    : command('truncate', `--size=>${sizeBytes}`, paths.image);
+}
+
+export function hasItsBlocks(
+  { preallocated }: Pick<RepoTarget, 'preallocated'>,
+  { allocatedBytes }: { allocatedBytes: number },
+  sizeBytes: number,
+): boolean {
+  return !preallocated || allocatedBytes >= sizeBytes;
+}
+
+/** On a filesystem that writes to a new place each time no block is kept. Throws HOST_NOT_SUITABLE. */
+export function refuseCopyOnWrite(
+  { name, datastore }: Pick<RepoTarget, 'name' | 'datastore'>,
+  filesystem: string,
+): void {
+  if (!['btrfs', 'bcachefs', 'zfs'].includes(filesystem)) return;
+  throw new RdcError(
+    'HOST_NOT_SUITABLE',
+    `no space can be kept for repository "${name}" on ${datastore}: ${filesystem} writes to new blocks each time`,
+    { hint: 'leave --preallocate out' },
+  );
 }
 
 /** On the open mapping of a new volume. ext4 with 1 % for root: a full volume must still let its daemon start. */

@@ -5,6 +5,7 @@
 import { RdcError } from '../protocol/errors.ts';
 import { exactSize, formatSize } from '../protocol/size.ts';
 import { command } from './command.ts';
+import { hasItsBlocks, lengthen } from './create-plan.ts';
 import { checkExt4, type Ext4, explainCheckFailure, fills, growExt4, resizeExt4Apart } from './ext4.ts';
 import type { RepoFacts } from './facts.ts';
 import { explainOpenFailure, isWrongKey, luksResize, luksResizeWithKeyFile, oneAtATime, resizeLoop } from './luks.ts';
@@ -115,14 +116,15 @@ function resizeMapping({ name, paths: { mapping } }: RepoTarget, key: Key | unde
 }
 
 /** Durable before anything inside relies on it: after a power cut a filesystem larger than its device does not mount. */
-export function growImageStep({ paths }: RepoTarget, wantedBytes: number): Step<ResizeFacts> {
+export function growImageStep(target: RepoTarget, wantedBytes: number): Step<ResizeFacts> {
+  const { paths } = target;
   return {
     id: 'image.grow',
     title: 'grow the image',
     already: 'the image is large enough',
-    isDone: (facts) => (facts.image?.sizeBytes ?? 0) >= wantedBytes,
-    // ">": never less than it has, whatever has happened to it meanwhile.
-    actions: () => [run(command('truncate', `--size=>${wantedBytes}`, paths.image)), run(command('sync', paths.image))],
+    isDone: ({ image }) =>
+      image !== undefined && image.sizeBytes >= wantedBytes && hasItsBlocks(target, image, wantedBytes),
+    actions: () => [run(lengthen(target, wantedBytes)), run(command('sync', paths.image))],
   };
 }
 

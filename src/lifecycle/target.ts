@@ -51,6 +51,8 @@ export interface RepoTarget {
   /** Which pair of link addresses the namespace's veth uses; unique on the machine. */
   linkIndex: number;
   datastore: string;
+  /** The image has all its blocks, and keeps them. */
+  preallocated: boolean;
   paths: RepoPaths;
   net: NetworkNames;
   units: UnitNames;

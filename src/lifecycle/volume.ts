@@ -16,7 +16,7 @@ import {
 } from './luks.ts';
 import type { Action, Step } from './step.ts';
 import { makeDirectory, run } from './step.ts';
-import type { RepoPaths, RepoTarget } from './target.ts';
+import type { RepoTarget } from './target.ts';
 
 /** With `lockFile` the opening waits for others that take as much memory; with `header` it is by that file's header, read-only. */
 export type Key = { credential: Secret; lockFile?: string; header?: string } | { keyFile: string };
@@ -105,7 +105,7 @@ function openStep(target: RepoTarget, key: Key | undefined): Step<RepoFacts> {
     settleMs: 5000,
   };
 
-  function openCommand({ paths: { mapping } }: RepoTarget, loop: string, use: Key | undefined) {
+  function openCommand({ paths: { mapping }, preallocated }: RepoTarget, loop: string, use: Key | undefined) {
     if (use === undefined) {
       throw new RdcError(
         'CREDENTIAL_MISSING',
@@ -115,27 +115,30 @@ function openStep(target: RepoTarget, key: Key | undefined): Step<RepoFacts> {
         },
       );
     }
-    if ('keyFile' in use) return luksOpenWithKeyFile(loop, mapping, use.keyFile);
-    const open = luksOpen(loop, mapping, use.credential, use.header);
+    const keepsBlocks = preallocated;
+    if ('keyFile' in use) return luksOpenWithKeyFile(loop, mapping, use.keyFile, { keepsBlocks });
+    const open = luksOpen(loop, mapping, use.credential, { header: use.header, keepsBlocks });
     return use.lockFile === undefined ? open : oneAtATime(use.lockFile, open);
   }
 }
 
 /**
- * discard: freed space goes back to the sparse image and so to the host (SPEC section 4). --rw: without it mount(8) would mount a
+ * discard: freed space goes back to a sparse image and so to the host (SPEC section 4). --rw: without it mount(8) would mount a
  * mapping that a header's restore was cut off in read-only, with a warning only.
  */
-export function mountVolume({ mapperDevice, mountPoint }: RepoPaths): Command {
-  return command('mount', '--rw', '-t', 'ext4', '-o', 'discard', mapperDevice, mountPoint);
+export function mountVolume({ paths: { mapperDevice, mountPoint }, preallocated }: RepoTarget): Command {
+  const options = preallocated ? [] : ['-o', 'discard'];
+  return command('mount', '--rw', '-t', 'ext4', ...options, mapperDevice, mountPoint);
 }
 
-function mountStep({ paths, name }: RepoTarget): Step<RepoFacts> {
+function mountStep(target: RepoTarget): Step<RepoFacts> {
+  const { paths, name } = target;
   return {
     id: 'volume.mount',
     title: 'mount the filesystem',
     already: 'the filesystem is mounted',
     isDone: (facts) => facts.mounted,
-    actions: () => [makeDirectory(paths.mountPoint, 0o755), run(mountVolume(paths))],
+    actions: () => [makeDirectory(paths.mountPoint, 0o755), run(mountVolume(target))],
     explain: (error) =>
       new RdcError('VOLUME_DAMAGED', `the filesystem of repository "${name}" cannot be mounted`, {
         hint: `on the server: cryptsetup open ${paths.image} check && fsck.ext4 /dev/mapper/check; cryptsetup close check`,

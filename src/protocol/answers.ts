@@ -24,6 +24,8 @@ export const repoSummarySchema = z.object({
   sizeBytes: z.number(),
   /** Bytes the sparse image takes on the datastore. */
   allocatedBytes: z.number(),
+  /** All of its size is taken on the datastore, whatever is in it. */
+  preallocated: z.boolean().optional(),
   /** Inside, while it is mounted. */
   space: spaceSchema.optional(),
   autostart: z.boolean(),

@@ -61,6 +61,8 @@ export const REPO_OPERATIONS = {
       sizeBytes: imageSize,
       credential: secretSchema,
       kdf,
+      /** Its whole size is taken on the datastore at once, and kept. */
+      preallocate: z.boolean().default(false),
     }),
     output: doneRepo.extend({ networkId: networkIdSchema }),
     changes: true,

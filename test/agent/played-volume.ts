@@ -42,17 +42,22 @@ export class PlayedVolume {
   readonly #units = new Set<string>();
 
   /** `fill` is given the mounted filesystem. */
-  constructor(sizeBytes: number, fill: (at: string) => void) {
+  constructor(sizeBytes: number, fill: (at: string) => void, preallocated = false) {
     const { paths } = this;
     for (const name of ['.state', 'repositories', 'repos']) mkdirSync(join(this.datastore, name), { recursive: true });
     const more = { networkId: 2816, linkIndex: 0, filesystem: 'ext4', state: 'ready', autostart: false, createdAt: 0 };
-    writeFileSync(paths.record, JSON.stringify({ version: 1, guid: GUID, name: 'shop', ...more }));
+    writeFileSync(
+      paths.record,
+      JSON.stringify({ version: 1, guid: GUID, name: 'shop', ...more, ...(preallocated ? { preallocated } : {}) }),
+    );
     writeFileSync(paths.image, '', { mode: 0o600 });
-    sh('truncate', `--size=${sizeBytes}`, paths.image);
+    if (preallocated) sh('fallocate', '--length', String(sizeBytes), paths.image);
+    else sh('truncate', `--size=${sizeBytes}`, paths.image);
     const format = ['luksFormat', '-q', '--type', 'luks2', '--pbkdf', 'pbkdf2', '--pbkdf-force-iterations', '1000'];
     execFileSync('cryptsetup', [...format, '--key-file', '-', paths.image], { input: KEY.reveal(), stdio: 'pipe' });
     this.inside((device) => {
-      sh('mkfs.ext4', '-q', '-m', '1', device);
+      // As behind an encryption that lets no discard through.
+      sh('mkfs.ext4', '-q', '-m', '1', '-E', preallocated ? 'nodiscard' : 'discard', device);
       mounted(device, fill);
       // Made in this very second, it would count as checked in it.
       sh('tune2fs', '-T', '20260101', device);

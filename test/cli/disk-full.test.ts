@@ -71,3 +71,14 @@ describe('rdc repo rescue', () => {
     expect(machine.repos[0]).toMatchObject({ usedPercent: 100 });
   });
 });
+
+describe('rdc repo create --preallocate', () => {
+  it('is asked for, told and shown; without it nothing is said', async () => {
+    const { done } = workstation('m');
+    expect((await done('repo create shop --size 1G --preallocate')).stderr).toContain('(1G, preallocated, network id');
+    expect((await done('repo status shop')).stdout).toMatch(/^size +1G, .* on disk, preallocated$/m);
+    expect((await done('repo status shop --json')).json()).toMatchObject({ preallocated: true });
+    await done('repo create other --size 1G');
+    expect((await done('repo status other')).stdout).not.toContain('preallocated');
+  });
+});

@@ -27,6 +27,7 @@ export interface FakeRepo {
   networkId: number;
   state: RepoSummary['state'];
   sizeBytes: number;
+  preallocated?: boolean;
   /** What opens it: slot 0, and during a rotation another one. */
   keys: string[];
   autostart?: boolean;
@@ -381,13 +382,14 @@ export class FakeMachine {
     return { name: String(name), guid: guid as Guid, networkId, state: 'closed' as const, changed: same === undefined };
   }
 
-  #make({ name, guid, sizeBytes, credential }: Input): FakeRepo {
+  #make({ name, guid, sizeBytes, credential, preallocate }: Input): FakeRepo {
     const repo: FakeRepo = {
       name: name as RepoName,
       guid: guid as Guid,
       networkId: this.#nextNetworkId,
       state: 'closed',
       sizeBytes: Number(sizeBytes),
+      ...(preallocate === true ? { preallocated: true } : {}),
       keys: [String(credential)],
       limits: { memoryBytes: null, cpus: null },
     };
@@ -482,8 +484,19 @@ function spaceUsed(usedPercent: number) {
   };
 }
 
-function summary({ name, guid, networkId, state, sizeBytes, attention, parent, usedPercent = 1 }: FakeRepo) {
+function summary({
+  name,
+  guid,
+  networkId,
+  state,
+  sizeBytes,
+  attention,
+  parent,
+  usedPercent = 1,
+  preallocated,
+}: FakeRepo) {
   return {
+    ...(preallocated === true ? { preallocated } : {}),
     name,
     guid,
     ...(parent === undefined ? {} : { parent }),

@@ -100,6 +100,22 @@ test('a full volume: refused, rescued, up again, and the reserve is back once th
   expect((await status('shop')).reserveBytes).toBeGreaterThan(4 * MIB);
 });
 
+test('a preallocated one has all its space, and gives none of it back', async () => {
+  await desk.done('repo create kept --size 80M --preallocate');
+  const [kept, shop] = [await status('kept'), await status('shop')];
+  const blocks = `stat -c %b ${kept.image}`;
+  expect(Number(await vm.root(blocks)) * 512).toBeGreaterThanOrEqual(80 * MIB);
+  await desk.done('repo mount kept');
+  const table = (guid: string) => vm.root(`dmsetup table rediacc-${guid}`);
+  expect(await table(kept.guid)).not.toContain('allow_discards');
+  // Control.
+  expect(await table(shop.guid)).toContain('allow_discards');
+  await vm.root(`cd ${kept.mountPoint} && head -c 30000000 /dev/zero >file && sync -f . && rm file && sync -f .`);
+  await desk.done('repo unmount kept');
+  expect(Number(await vm.root(`sync ${kept.image}; ${blocks}`)) * 512).toBeGreaterThanOrEqual(80 * MIB);
+  await refused('repo create big --size 900G --preallocate', '"big"');
+});
+
 test('a full datastore: the reserve is given up and that is told; what is closed stays closed, until there is room', async () => {
   // An image as a crash leaves it: a file that was acknowledged is in the journal of its filesystem only.
   await desk.done('repo create other --size 100M');
@@ -136,6 +152,9 @@ test('a full datastore: the reserve is given up and that is told; what is closed
   expect(eventWith('it has no reserve', await machine())?.kind).toBe('failed');
   expect((await status('shop')).state).toBe('up');
   expect(await containers()).toBe('1');
+  // One that has its space already is opened all the same.
+  await desk.done('repo mount kept');
+  expect((await status('kept')).state).toBe('mounted');
 
   await vm.root('rm /mnt/rediacc/filling /mnt/rediacc/more /mnt/rediacc/most; sync -f /mnt/rediacc');
   await noted('has room again');
