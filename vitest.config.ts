@@ -16,7 +16,11 @@ const MACHINES = Number(process.env.MACHINES ?? 2);
 
 export default defineConfig({
   plugins: [unitText],
-  define: { __RDC_VERSION__: JSON.stringify('0.1.0'), __CONNECT_PROGRAM__: JSON.stringify('') },
+  define: {
+    __RDC_VERSION__: JSON.stringify('0.1.0'),
+    __CONNECT_PROGRAM__: JSON.stringify(''),
+    __FAULT_HOOK__: 'false',
+  },
   test: {
     projects: [
       {

@@ -1,5 +1,7 @@
 // Builds the two programs: dist/rdc/ (the CLI, split so that heavy parts load only when used)
 // and dist/renet.mjs (the agent, one file that needs nothing but Node on the server).
+// `node scripts/build.mjs --faults DIRECTORY` builds for tests of crash safety: an agent that kills itself where it is told to
+// (src/agent/fault-hook.ts), and an rdc that carries it. Never to be shipped.
 import { readFile, rm } from 'node:fs/promises';
 import { build } from 'esbuild';
 
@@ -22,22 +24,9 @@ const shared = {
   metafile: true,
 };
 
-export async function buildAll(outDir = 'dist') {
+export async function buildAll(outDir = 'dist', { faults = false } = {}) {
   await rm(outDir, { recursive: true, force: true });
-  const connect = await build({
-    ...shared,
-    entryPoints: ['src/agent/connect-program.ts'],
-    banner: {},
-    minify: true,
-    write: false,
-  });
-  const agent = await build({
-    ...shared,
-    define: { ...shared.define, __CONNECT_PROGRAM__: JSON.stringify(connect.outputFiles[0].text) },
-    entryPoints: ['src/agent/main.ts'],
-    outfile: `${outDir}/renet.mjs`,
-    minify: true,
-  });
+  const agent = await buildAgent(outDir, { faults });
   const cli = await build({
     ...shared,
     entryPoints: { main: 'src/cli/main.ts' },
@@ -50,4 +39,30 @@ export async function buildAll(outDir = 'dist') {
   return { agent: agent.metafile, cli: cli.metafile };
 }
 
-if (process.argv[1] === new URL(import.meta.url).pathname) await buildAll();
+export async function buildAgent(outDir, { faults }) {
+  const connect = await build({
+    ...shared,
+    entryPoints: ['src/agent/connect-program.ts'],
+    banner: {},
+    minify: true,
+    write: false,
+  });
+  return await build({
+    ...shared,
+    define: {
+      ...shared.define,
+      __CONNECT_PROGRAM__: JSON.stringify(connect.outputFiles[0].text),
+      __FAULT_HOOK__: String(faults),
+    },
+    entryPoints: ['src/agent/main.ts'],
+    outfile: `${outDir}/renet.mjs`,
+    minify: true,
+  });
+}
+
+if (process.argv[1] === new URL(import.meta.url).pathname) {
+  const [option, directory] = process.argv.slice(2);
+  if (option === undefined) await buildAll();
+  else if (option === '--faults' && directory !== undefined) await buildAll(directory, { faults: true });
+  else throw new Error('usage: build.mjs [--faults DIRECTORY]');
+}

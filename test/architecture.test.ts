@@ -1,5 +1,5 @@
 // Which room may know which (docs/architecture.md), who loads what is heavy, and what ends up in the two bundles.
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { builtinModules } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -231,6 +231,19 @@ describe('the bundles', () => {
     // systeminformation tries these on macOS, and does without where they are missing.
     const known = [...builtinModules, 'osx-temperature-sensor', 'macos-temperature-sensor'];
     expect(external.filter((name) => !known.includes(name))).toEqual([]);
+  });
+
+  test('renet.mjs has not a trace of the fault hook, which a test build has', async () => {
+    const hook = 'src/agent/fault-hook.ts';
+    const trace = /fault\.json|__FAULT_HOOK__|withFaultHook/;
+    const bytesOf = (meta: Metafile) => all(meta).map(({ inputs }) => inputs[hook]?.bytesInOutput ?? 0);
+    expect(bytesOf(agent)).toEqual([0]);
+    expect(await readFile(join(directory, 'renet.mjs'), 'utf8')).not.toMatch(trace);
+    // Control.
+    const { buildAgent } = await import(new URL('../scripts/build.mjs', import.meta.url).href);
+    const { metafile } = await buildAgent(join(directory, 'faults'), { faults: true });
+    expect(bytesOf(metafile)[0]).toBeGreaterThan(100);
+    expect(await readFile(join(directory, 'faults/renet.mjs'), 'utf8')).toMatch(trace);
   });
 
   test('rdc has nothing that only the server needs', () => {

@@ -19,6 +19,9 @@ import type { SessionDeps } from './session.ts';
 import { Supervisor } from './supervisor.ts';
 import { receiveUpgrade } from './upgrade.ts';
 
+/** true in test builds alone (scripts/build.mjs). */
+declare const __FAULT_HOOK__: boolean;
+
 export interface AgentHooks {
   /** sha-256 of the running bundle, hex. */
   bundle: string;
@@ -38,6 +41,8 @@ export interface Agent extends SessionDeps {
 
 export async function createAgent({ bundle, log, ...hooks }: AgentHooks): Promise<Agent> {
   const createSystem = (signal?: AbortSignal) => createLinuxSystem(signal === undefined ? {} : { signal });
+  // Decided by the build, and imported only there: the hook is in no bundle that ships.
+  const hooked = __FAULT_HOOK__ ? (await import('./fault-hook.ts')).withFaultHook : (system: System) => system;
   const handlers = createHandlers({
     busy: (guid) => runs.busy(guid),
     supervision: { attention: (guid) => supervisor.attention(guid), report: () => supervisor.report() },
@@ -52,7 +57,7 @@ export async function createAgent({ bundle, log, ...hooks }: AgentHooks): Promis
     runsDir: RUNS_DIR,
     lockDir: LOCK_DIR,
     self: await ownIdentity(),
-    createSystem,
+    createSystem: (signal) => hooked(createSystem(signal)),
     subjectsOf: (operation, input) => runSubjects(createSystem(), operation, input),
     endUnits: (run) => endFunctions(createSystem(), run),
     onEnded: (end) => supervisor.ended(end),

@@ -12,6 +12,7 @@ import { createForkHandler } from './repo-fork.ts';
 import { setLimits, showLimits } from './repo-limits.ts';
 import { type BusyLookup, hasKeyFile, listRepos, repoStatus, type SupervisionLookup } from './repo-queries.ts';
 import { reencryptRepo } from './repo-reencrypt.ts';
+import { rescueRepo } from './repo-rescue.ts';
 import { resizeRepo } from './repo-resize.ts';
 import { restoreHeader } from './repo-restore-header.ts';
 import { downRepo, upRepo } from './repo-services.ts';
@@ -53,6 +54,7 @@ export function createHandlers(deps: HandlersDeps): DomainHandlers {
     'repo.delete': deleteRepo,
     'repo.restore-header': restoreHeader,
     'repo.resize': resizeRepo,
+    'repo.rescue': rescueRepo,
     'repo.verify-credential': verifyCredential,
     'repo.rotate-credential': rotateCredential,
   };

@@ -7,6 +7,10 @@ import { command } from '../lifecycle/command.ts';
 import type { System } from '../lifecycle/system.ts';
 import { messageOf, RdcError } from '../protocol/errors.ts';
 import { type Agent, createAgent } from './agent.ts';
+import { LOCK_DIR } from './layout.ts';
+import { agentDirectories, removeLeftFiles } from './left-files.ts';
+import { endLeftPrograms, ownCgroup } from './left-programs.ts';
+import { readMachine } from './machine-record.ts';
 import { serveSession } from './session.ts';
 
 /** The first file descriptor that systemd passes (sd_listen_fds(3)). */
@@ -26,6 +30,7 @@ export async function runDaemon(args: readonly string[]): Promise<undefined> {
   });
   // A promise that nobody waited for is a fault of ours, but no reason to break off every run.
   process.on('unhandledRejection', (reason) => log(`unhandled: ${String(reason)}`));
+  await endPredecessor(agent.createSystem(), log);
   await agent.runs.recover();
   const served = 'fd' in where ? noteServed(log) : () => undefined;
   server.on('connection', (socket) => void serveSession(socket, agent).then(served));
@@ -53,6 +58,18 @@ function noteServed(log: (message: string) => void): () => void {
       .then((path) => writeFile(path, ''))
       .catch((error: unknown) => log(`that it serves cannot be noted: ${messageOf(error)}`));
   };
+}
+
+/** What a daemon that was killed has left: programs first, for they may still write the files. */
+async function endPredecessor(system: System, log: (message: string) => void): Promise<void> {
+  const cgroup = await ownCgroup();
+  const programs = cgroup === undefined ? [] : await endLeftPrograms(cgroup);
+  if (programs.length > 0) log(`left by the daemon before this one, and ended: ${programs.join('; ')}`);
+  // A record that is damaged is told to whoever asks for repositories.
+  const machine = await readMachine(system).catch(() => undefined);
+  const directories = await agentDirectories();
+  const files = await removeLeftFiles({ system, lockDir: LOCK_DIR, datastore: machine?.datastore, directories });
+  if (files.length > 0) log(`left by the daemon before this one, and removed: ${files.join(', ')}`);
 }
 
 /** A machine that goes down waits for nobody: what is not finished is undone by the repositories' own units. */

@@ -4,7 +4,9 @@ import { RdcError } from '../protocol/errors.ts';
 import type { Check } from '../protocol/operations.ts';
 import { formatSize } from '../protocol/size.ts';
 import { agentVersion } from './agent-version.ts';
+import { examineLeftovers } from './doctor-leftovers.ts';
 import { examineNetwork } from './doctor-network.ts';
+import { examineOpenings } from './doctor-openings.ts';
 import { examineRepositories, type OpenRepo } from './doctor-repositories.ts';
 import { checkFirewall } from './firewall-facts.ts';
 import type { QueryContext } from './handlers.ts';
@@ -24,9 +26,10 @@ const ASKED_HERE = ['datastore', 'firewall', 'sudo', 'host-docker'];
 
 export interface DoctorDeps {
   listRepos(context: QueryContext): Promise<OpenRepo[]>;
+  lockDir: string;
 }
 
-export async function examineMachine(context: QueryContext, { listRepos }: DoctorDeps): Promise<Check[]> {
+export async function examineMachine(context: QueryContext, { listRepos, lockDir }: DoctorDeps): Promise<Check[]> {
   const { system } = context;
   const agent = await checkAgent(context);
   const machine = await readMachine(system);
@@ -37,7 +40,8 @@ export async function examineMachine(context: QueryContext, { listRepos }: Docto
   const datastore = await checkDatastore(context, machine);
   const preflight = await observePreflight(system, machine.datastore);
   const needs = judge(preflight).filter(({ id }) => !ASKED_HERE.includes(id));
-  const repos = datastore.status === 'failed' ? [] : await listRepos(context);
+  const isThere = datastore.status !== 'failed';
+  const repos = isThere ? await listRepos(context) : [];
   return [
     agent,
     await checkUnits(context),
@@ -46,6 +50,9 @@ export async function examineMachine(context: QueryContext, { listRepos }: Docto
     checkFirewall(preflight.firewall),
     ...(await examineNetwork(system, machine, repos)),
     ...(await examineRepositories(system, repos)),
+    // Without its records everything would look like nobody's.
+    ...(isThere ? await examineLeftovers(system, machine.datastore, lockDir) : []),
+    ...(isThere ? await examineOpenings(system, machine.datastore) : []),
   ];
 }
 

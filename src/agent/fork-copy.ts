@@ -3,6 +3,7 @@
 // longer than anybody's writes may wait, and one without a freeze is no copy of any moment.
 import { command } from '../lifecycle/command.ts';
 import { exitCodeOf } from '../lifecycle/luks.ts';
+import { DATASTORE_FLOOR } from '../lifecycle/space-floors.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
 import { isClosed } from '../lifecycle/volume.ts';
@@ -26,8 +27,6 @@ const LONGEST_FREEZE_SECONDS = 8;
 /** The thaw after a unit that was killed is a process too, and must not be ended for being slow; a copy that hangs may take as long to end. */
 const THAW_PATIENCE = '60s';
 const ALREADY_FROZEN = 75;
-/** Left free on the datastore beside a whole copy. */
-const DATASTORE_FLOOR = 64 * 1024 ** 2;
 const PROGRESS_MS = 1000;
 
 /** Whether an image can be copied by sharing its blocks; tried with two small files beside it. */
@@ -41,6 +40,12 @@ export async function sharesBlocks(system: System, { paths }: RepoTarget): Promi
     await system.remove(from);
     await system.remove(to);
   }
+}
+
+function whyWhole({ datastore, preallocated }: RepoTarget): string {
+  return preallocated
+    ? 'the blocks of a preallocated image are not shared'
+    : `the filesystem of ${datastore} cannot share blocks`;
 }
 
 /** Throws before anything is made: VOLUME_IN_USE for an open parent that can only be copied whole, NO_SPACE where that does not fit. */
@@ -60,7 +65,7 @@ export async function refuseCopy(parent: Workbench, system: System, shares: bool
   if (!isClosed(facts)) {
     throw new RdcError(
       'VOLUME_IN_USE',
-      `repository "${name}" is open, and the filesystem of ${datastore} cannot share blocks: it can be copied only while it is closed`,
+      `repository "${name}" is open, and ${whyWhole(parent.target)}: it can be copied only while it is closed`,
       { hint: `rdc repo down ${name} --unmount` },
     );
   }
@@ -171,11 +176,11 @@ function explain(error: unknown, { name, paths, datastore }: RepoTarget): unknow
 
 async function copyWhole(parent: Workbench, fork: RepoTarget, context: RunContext): Promise<Copied> {
   const { system, report } = context;
-  const { name, paths, datastore } = parent.target;
+  const { name, paths } = parent.target;
   const total = (await parent.observe()).image?.allocatedBytes ?? 0;
   report({
     kind: 'warning',
-    message: `the filesystem of ${datastore} cannot share blocks: ${formatSize(total)} are copied, and the fork takes as much`,
+    message: `${whyWhole(parent.target)}: ${formatSize(total)} are copied, and the fork takes as much`,
   });
   const id = 'fork.copy';
   await reportedStep(

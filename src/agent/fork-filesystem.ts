@@ -32,7 +32,7 @@ export async function renewFilesystem(system: System, target: RepoTarget): Promi
 export async function quietContainers(system: System, target: RepoTarget): Promise<number> {
   const { paths } = target;
   await system.makeDirectory(paths.mountPoint, 0o755);
-  await system.run(mountVolume(paths));
+  await system.run(mountVolume(target));
   const held = await holdContainers(system, target);
   await system.run(command('sync', '--file-system', paths.mountPoint));
   return held;

@@ -32,7 +32,7 @@ export async function replaceKeys(system: System, target: RepoTarget, { old, nex
   await mustOpen(system, target, next, CREDENTIAL_SLOT);
   await freeSlot(system, target, spare, next);
   await refuseOldKey(system, target, old);
-  await renewHeaderBackup(system, target);
+  await renewHeaderBackup(system, target, next);
 }
 
 async function refuseOldKey(system: System, target: RepoTarget, old: Secret): Promise<void> {

@@ -4,6 +4,7 @@ import { command } from '../lifecycle/command.ts';
 import type { System } from '../lifecycle/system.ts';
 import { messageOf } from '../protocol/errors.ts';
 import type { SupervisionKind } from '../protocol/supervision.ts';
+import { followMonitor, type Monitoring } from './follow-monitor.ts';
 import { observeGuard } from './guard-state.ts';
 import { GUARD_FILE } from './layout.ts';
 import { repairNetwork } from './repair-network.ts';
@@ -22,59 +23,16 @@ export interface GuardWatchDeps {
 
 /** A tool that reloads its rules does it in many steps; the guard's own unit too. */
 const SETTLE_MS = 1_000;
-/** Before the monitor is started again, should it end. */
-const PAUSE_MS = 10_000;
-const FOR_EVER_MS = Number.MAX_SAFE_INTEGER;
-
 /** Our table, our rule in the chain of the host's docker, and the tools whose reloads empty more than their own. */
 const CONCERNS_US = /^delete .*(\brediacc\b|DOCKER-USER|\bufw|firewalld)/m;
 
-export interface GuardWatch {
-  /** Beside what the kernel tells. */
-  look(): void;
-  /** Resolves with the signal. */
-  ended: Promise<void>;
-}
-
-export function watchGuard(deps: GuardWatchDeps): GuardWatch {
-  const { system, signal } = deps;
-  let looking: Promise<void> | undefined;
-  let again = false;
-  const look = (): void => {
-    again = true;
-    looking ??= (async () => {
-      while (again && !signal.aborted) {
-        again = false;
-        await system.sleep(SETTLE_MS);
-        await restoreGuard(deps);
-      }
-    })()
-      .catch((error: unknown) => {
-        if (!signal.aborted) deps.tell('failed', `the guard could not be looked at: ${String(error)}`);
-      })
-      .finally(() => {
-        looking = undefined;
-      });
-  };
-  const follow = async () => {
-    while (!signal.aborted) {
-      // What happened while nobody watched.
-      look();
-      // Ends with this process: systemd leaves our children running (KillMode=process).
-      const monitor = command('setpriv', '--pdeathsig', 'KILL', 'nft', 'monitor');
-      let rest = '';
-      await system
-        .run({ ...monitor, timeoutMs: FOR_EVER_MS, allow: [1] }, (_stream, chunk) => {
-          const text = rest + chunk.toString('latin1');
-          if (CONCERNS_US.test(text)) look();
-          rest = text.slice(text.lastIndexOf('\n') + 1).slice(-4096);
-        })
-        .catch(() => undefined);
-      await looking;
-      if (!signal.aborted) await system.sleep(PAUSE_MS).catch(() => undefined);
-    }
-  };
-  return { look, ended: follow() };
+export function watchGuard(deps: GuardWatchDeps): Monitoring {
+  const { system, signal, tell } = deps;
+  return followMonitor({
+    ...{ system, signal, concerns: CONCERNS_US, settleMs: SETTLE_MS, monitor: command('nft', 'monitor') },
+    look: () => restoreGuard(deps),
+    onTrouble: (error) => tell('failed', `the guard could not be looked at: ${String(error)}`),
+  });
 }
 
 async function restoreGuard({ system, record, now, isEnabled, tell, giveUp }: GuardWatchDeps): Promise<void> {

@@ -79,6 +79,7 @@ export const NEEDS: readonly Need[] = [
     packages: { apt: ['iptables'], dnf: ['iptables-nft'], zypper: ['iptables'] },
   },
   { id: 'rsync', title: 'rsync', programs: ['rsync'], packages: everywhere('rsync') },
+  { id: 'findutils', title: 'findutils', programs: ['find'], packages: everywhere('findutils') },
   { id: 'kmod', title: 'kmod', programs: ['modprobe'], packages: everywhere('kmod') },
   {
     id: 'procps',

@@ -1,16 +1,22 @@
 // The key slots of a repository's image, and the backup of the header that holds them. No slot is wiped before another one
 // was seen to open.
 import type { Command } from '../lifecycle/command.ts';
-import { exitCodeOf, luksHeaderBackup, luksKillSlot, luksMetadata, luksTestKey } from '../lifecycle/luks.ts';
+import { headerBackupActions, headerBackupDraft } from '../lifecycle/header-backup.ts';
+import { exitCodeOf, luksKillSlot, luksMetadata, luksTestKey } from '../lifecycle/luks.ts';
+import { perform } from '../lifecycle/run-plan.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
 import { RdcError } from '../protocol/errors.ts';
 import type { Secret } from '../protocol/secret.ts';
 
-/** An older header backup would still open with a removed key: it goes before the new one comes (SPEC section 4). */
-export async function renewHeaderBackup(system: System, { paths }: RepoTarget): Promise<void> {
-  await system.remove(paths.headerBackup);
-  await system.run(luksHeaderBackup(paths.image, paths.headerBackup));
+/** `proof` must open the image. The older backup, which a removed key would still open, is gone when this resolves (SPEC section 4). */
+export async function renewHeaderBackup(system: System, { paths }: RepoTarget, proof: Secret): Promise<void> {
+  try {
+    for (const action of headerBackupActions(paths, proof)) await perform(system, action);
+  } catch (error) {
+    await system.remove(headerBackupDraft(paths));
+    throw error;
+  }
 }
 
 /** Wipes a slot if it is in use, only after `proof` was seen to open a different one. */

@@ -25,16 +25,27 @@ export const UNIT_DIR = '/etc/systemd/system';
 export const RUNTIME_UNIT_DIR = '/run/systemd/system';
 export const SUDOERS_FILE = '/etc/sudoers.d/rediacc';
 
+/** Where the datastore keeps what; each repository has one name in each. */
+export function datastoreDirectories(datastore: string) {
+  return {
+    images: `${datastore}/repositories`,
+    mounts: `${datastore}/repos`,
+    records: `${datastore}/.state`,
+    keys: `${datastore}/.credentials/keys`,
+  };
+}
+
 export function repoPaths(datastore: string, guid: Guid): RepoPaths {
-  const mountPoint = `${datastore}/repos/${guid}`;
+  const { images, mounts, records, keys } = datastoreDirectories(datastore);
+  const mountPoint = `${mounts}/${guid}`;
   const mapping = `rediacc-${guid}`;
   const internal = `${mountPoint}/.rediacc`;
   return {
-    image: `${datastore}/repositories/${guid}`,
+    image: `${images}/${guid}`,
     mountPoint,
-    record: `${datastore}/.state/${guid}.json`,
-    keyFile: `${datastore}/.credentials/keys/${guid}.key`,
-    headerBackup: `${datastore}/.state/${guid}.luks-header`,
+    record: `${records}/${guid}.json`,
+    keyFile: `${keys}/${guid}.key`,
+    headerBackup: `${records}/${guid}.luks-header`,
     mapping,
     mapperDevice: `/dev/mapper/${mapping}`,
     servicesFile: `${mountPoint}/.rediacc.json`,
@@ -42,7 +53,13 @@ export function repoPaths(datastore: string, guid: Guid): RepoPaths {
     dockerData: `${internal}/docker`,
     deployed: `${internal}/deployed.json`,
     home: `${internal}/home`,
+    reserve: `${internal}/reserve`,
   };
+}
+
+/** What a key file is called until it is whole on the disk. */
+export function keyFileDraft({ keyFile }: Pick<RepoPaths, 'keyFile'>): string {
+  return `${keyFile}.new`;
 }
 
 export function networkNames(id: NetworkId): NetworkNames {
@@ -75,6 +92,7 @@ export interface RepoIdentity {
   name: RepoName;
   networkId: NetworkId;
   linkIndex: number;
+  preallocated?: true | undefined;
 }
 
 export function repoTarget(datastore: string, identity: RepoIdentity): RepoTarget {
@@ -85,6 +103,7 @@ export function repoTarget(datastore: string, identity: RepoIdentity): RepoTarge
     networkId,
     linkIndex,
     datastore,
+    preallocated: identity.preallocated === true,
     paths: repoPaths(datastore, guid),
     net: networkNames(networkId),
     units: unitNames(guid),

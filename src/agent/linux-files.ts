@@ -1,8 +1,8 @@
-// Files of the server. Absent is an answer and no error; a file that is written is on the disk, whole, with its mode.
-import { randomBytes } from 'node:crypto';
+// Files of the server. Absent is an answer and no error. Writing is in atomic-file.ts.
 import { constants } from 'node:fs';
-import { chmod, lstat, mkdir, open, readdir, rename, rm, rmdir, unlink } from 'node:fs/promises';
+import { chmod, lstat, mkdir, open, readdir, rmdir, statfs, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { type Space, spaceOf } from '../lifecycle/space.ts';
 import type { FileStat } from '../lifecycle/system.ts';
 import { RdcError } from '../protocol/errors.ts';
 
@@ -23,39 +23,6 @@ async function readRegular(path: string): Promise<string> {
     return await file.readFile('utf8');
   } finally {
     await file.close();
-  }
-}
-
-/** Temp file in the same directory with its mode set before its content, fsync, rename, fsync of the directory. */
-export async function writeFileAtomic(path: string, text: string, mode: number): Promise<void> {
-  const directory = dirname(path);
-  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`;
-  await mkdir(directory, { recursive: true });
-  try {
-    const file = await open(temporary, 'wx', mode);
-    try {
-      // open(2) applies the umask; what was asked for counts.
-      await file.chmod(mode);
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
-  await syncDirectory(directory);
-}
-
-/** A rename is on the disk only after the fsync of the directory (fsync(2)). */
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
   }
 }
 
@@ -91,6 +58,11 @@ export async function statPath(path: string): Promise<FileStat | undefined> {
     uid: found.uid,
     gid: found.gid,
   };
+}
+
+export async function spaceAt(path: string): Promise<Space | undefined> {
+  const found = await orAbsent(statfs(path));
+  return found === undefined ? undefined : spaceOf(found);
 }
 
 interface KindTests {

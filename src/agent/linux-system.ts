@@ -1,7 +1,9 @@
 // The System port on a real Linux: the only place where the agent starts a program or touches a file of the server.
 import type { System } from '../lifecycle/system.ts';
-import { listNames, makeDirectory, readText, remove, statPath, writeFileAtomic } from './linux-files.ts';
+import { writeFileAtomic } from './atomic-file.ts';
+import { listNames, makeDirectory, readText, remove, spaceAt, statPath } from './linux-files.ts';
 import { readInside } from './read-inside.ts';
+import { reserveFile } from './reserve-file.ts';
 import { cancellation, runCommand } from './run-command.ts';
 
 export interface LinuxSystemOptions {
@@ -21,8 +23,11 @@ export function createLinuxSystem({ signal, killAfterMs = KILL_AFTER_MS }: Linux
     writeFile: writeFileAtomic,
     remove,
     makeDirectory,
+    reserve: (root, path, bytes) =>
+      reserveFile((command) => runCommand(command, { onOutput: undefined, signal, killAfterMs }), root, path, bytes),
     list: listNames,
     stat: statPath,
+    space: spaceAt,
     now: () => performance.now(),
     sleep: (ms) => sleep(ms, signal),
   };

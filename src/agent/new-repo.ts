@@ -2,6 +2,7 @@
 // repositories that never got ready.
 import pLimit from 'p-limit';
 import type { RepoFacts } from '../lifecycle/facts.ts';
+import { headerBackupDraft } from '../lifecycle/header-backup.ts';
 import { converge } from '../lifecycle/run-plan.ts';
 import type { System } from '../lifecycle/system.ts';
 import { closeVolumeSteps } from '../lifecycle/volume.ts';
@@ -19,7 +20,7 @@ export interface NewRepo {
 }
 
 /** What the record says beside what is allocated. */
-type Origin = Pick<RepoRecord, 'parent' | 'limits'>;
+type Origin = Pick<RepoRecord, 'parent' | 'limits' | 'preallocated'>;
 
 export type Claim = (
   work: { system: System; store: RepoStore; dryRun: boolean },
@@ -27,12 +28,18 @@ export type Claim = (
   origin?: Origin,
 ) => Promise<RepoRecord>;
 
-/** Two at once must not see the same free id: allocation and claim are one turn, for all that make repositories. */
+/**
+ * Two at once must not see the same free id: allocation and claim are one turn, for all that make repositories. Whoever repeats
+ * what was cut off gets the claim of then.
+ */
 export function createClaim(): Claim {
   const oneAtATime = pLimit(1);
   return ({ system, store, dryRun }, repo, origin = {}) =>
     oneAtATime(async () => {
-      const record = { ...(await newRecord(system, store, repo)), ...origin };
+      const claimed = (await store.list()).find(
+        ({ guid, state, parent }) => guid === repo.guid && state === 'creating' && parent === origin.parent,
+      );
+      const record = { ...(claimed ?? (await newRecord(system, store, repo))), name: repo.name, ...origin };
       if (!dryRun) await store.save(record);
       return record;
     });
@@ -98,11 +105,17 @@ export async function clearHalfMade(
   }
 }
 
-/** Closes and removes everything of a repository that never got ready. */
-export async function discardHalfMade(system: System, { target, store, record, observe }: Workbench): Promise<void> {
+/** Closes and removes everything of a repository that never got ready. Its record goes last: until then a repeat finds the rest. */
+export async function discardHalfMade(system: System, bench: Workbench): Promise<void> {
+  await discardVolume(system, bench);
+  await bench.store.remove(bench.record.guid);
+}
+
+/** Only of one that never got ready. */
+export async function discardVolume(system: System, { target, observe }: Workbench): Promise<void> {
+  const { paths } = target;
   await converge<RepoFacts>(closeVolumeSteps(target), { system, report: () => undefined, observe });
-  await system.remove(target.paths.image);
-  await system.remove(target.paths.headerBackup);
-  await system.remove(target.paths.mountPoint);
-  await store.remove(record.guid);
+  for (const path of [paths.image, headerBackupDraft(paths), paths.headerBackup, paths.mountPoint]) {
+    await system.remove(path);
+  }
 }

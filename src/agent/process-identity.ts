@@ -1,5 +1,6 @@
 // Which process it was, also after its number has been given to another one or the machine has booted again.
 import * as z from 'zod';
+import { parseStat } from '../lifecycle/process-stat.ts';
 import { readText } from './linux-files.ts';
 
 export const processIdentitySchema = z.object({
@@ -17,11 +18,10 @@ export async function identifyProcess(pid: number): Promise<ProcessIdentity | un
     readText('/proc/sys/kernel/random/boot_id'),
   ]);
   if (stat === undefined) return undefined;
-  // The name in the second field may hold blanks and parentheses: fields are counted from behind it.
-  const [state, ...rest] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const { state, startTicks } = parseStat(stat);
   // A zombie does nothing any more, whoever has yet to ask for its exit code.
   if (state === 'Z') return undefined;
-  return { pid, startTicks: Number(rest[18]), bootId: (bootId ?? '').trim() };
+  return { pid, startTicks, bootId: (bootId ?? '').trim() };
 }
 
 export async function isAlive(identity: ProcessIdentity): Promise<boolean> {

@@ -4,12 +4,13 @@
 import { command } from '../lifecycle/command.ts';
 import { CREDENTIAL_SLOT, KEYFILE_SLOT, luksAddKeyFile, luksTestKeyFile } from '../lifecycle/luks.ts';
 import type { System } from '../lifecycle/system.ts';
-import type { RepoTarget } from '../lifecycle/target.ts';
+import type { RepoPaths, RepoTarget } from '../lifecycle/target.ts';
 import { RdcError } from '../protocol/errors.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import type { Secret } from '../protocol/secret.ts';
 import type { Finished, RunContext } from './handlers.ts';
 import { freeSlot, opens, renewHeaderBackup, usedSlots } from './key-slots.ts';
+import { keyFileDraft } from './layout.ts';
 import { identity } from './repo-volume.ts';
 import { openWorkbench, type Workbench } from './repo-workbench.ts';
 
@@ -27,7 +28,8 @@ export async function enableAutostart(
   if (keyFits && record.autostart) return ended(bench, context, false);
   if (!keyFits) await refuseForeignSlot(bench, system);
   if (context.dryRun) return planned(context, 'give the machine a key of its own, in LUKS slot 1');
-  if (!keyFits) await giveKey(system, target, credential);
+  // A key that fits without the mark is of an enable that was cut off, perhaps before the backup knew of it.
+  await (keyFits ? renewHeaderBackup(system, target, credential) : giveKey(system, target, credential));
   await bench.store.save({ ...record, autostart: true });
   return ended(bench, context, true);
 }
@@ -47,7 +49,7 @@ export async function disableAutostart(
   // A file that opens nothing may be left from before; the slot is then somebody else's.
   if (record.autostart || (await fits(system, target))) await freeSlot(system, target, KEYFILE_SLOT, credential);
   await system.remove(target.paths.keyFile);
-  await renewHeaderBackup(system, target);
+  await renewHeaderBackup(system, target, credential);
   await bench.store.save({ ...record, autostart: false });
   return ended(bench, context, true);
 }
@@ -89,22 +91,22 @@ async function giveKey(system: System, target: RepoTarget, credential: Secret): 
   const { image, keyFile } = target.paths;
   try {
     await freeSlot(system, target, KEYFILE_SLOT, credential);
-    await writeKeyFile(system, keyFile);
+    await writeKeyFile(system, target.paths);
     await system.run(luksAddKeyFile(image, credential, keyFile, KEYFILE_SLOT));
     if (!(await fits(system, target))) {
       throw new RdcError('STEP_NOT_VERIFIED', `the new key of "${target.name}" does not open slot ${KEYFILE_SLOT}`);
     }
-    await renewHeaderBackup(system, target);
+    await renewHeaderBackup(system, target, credential);
   } catch (error) {
     await freeSlot(system, target, KEYFILE_SLOT, credential);
-    await system.remove(keyFile);
+    for (const path of [keyFile, keyFileDraft(target.paths)]) await system.remove(path);
     throw error;
   }
 }
 
 /** 256 random bytes, whole on disk under another name first. */
-async function writeKeyFile(system: System, keyFile: string): Promise<void> {
-  const draft = `${keyFile}.new`;
+async function writeKeyFile(system: System, { keyFile }: RepoPaths): Promise<void> {
+  const draft = keyFileDraft({ keyFile });
   const directory = keyFile.slice(0, keyFile.lastIndexOf('/'));
   await system.makeDirectory(directory, 0o700);
   await system.run(command('install', '--mode=0600', '/dev/null', draft));

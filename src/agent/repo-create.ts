@@ -1,8 +1,8 @@
 // repo create: claims name and network id in a record, makes the volume, closes it again. Whatever fails, nothing of
-// the new repository stays on the machine.
+// the new repository stays on the machine. One that was cut off goes on under its record: same GUID, same network id.
 import { command } from '../lifecycle/command.ts';
 import type { CreateFacts } from '../lifecycle/create-plan.ts';
-import { filesystemStep, formatSteps, refuseWithoutSpace } from '../lifecycle/create-plan.ts';
+import { filesystemStep, formatSteps, refuseCopyOnWrite } from '../lifecycle/create-plan.ts';
 import { isLuks2 } from '../lifecycle/luks.ts';
 import { converge, planSteps } from '../lifecycle/run-plan.ts';
 import type { Step } from '../lifecycle/step.ts';
@@ -11,6 +11,7 @@ import { closeVolumeSteps, openVolumeSteps } from '../lifecycle/volume.ts';
 import { RdcError } from '../protocol/errors.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import type { Finished, RunContext } from './handlers.ts';
+import { observeDisk } from './host-facts.ts';
 import { opens } from './key-slots.ts';
 import { requireMachine } from './machine-record.ts';
 import {
@@ -18,6 +19,7 @@ import {
   clearHalfMade,
   createClaim,
   discardHalfMade,
+  discardVolume,
   refuseTakenName,
   refuseUnknownImage,
 } from './new-repo.ts';
@@ -41,12 +43,13 @@ export function createCreateHandler(
     }
     await refuseUnknownImage(system, store, machine.datastore, input);
 
-    refuseWithoutSpace(
-      { name: input.name, datastore: machine.datastore },
-      input,
-      await freeBytes(system, machine.datastore),
-    );
-    const record = await claim({ system, store, dryRun }, input);
+    if (input.preallocate) {
+      const { filesystem } = await observeDisk(system, machine.datastore);
+      refuseCopyOnWrite({ name: input.name, datastore: machine.datastore }, filesystem);
+    }
+    // First, or the new one could not have their network id.
+    if (!dryRun) await clearHalfMade(system, { store, machine }, input.name, input.guid);
+    const record = await claim({ system, store, dryRun }, input, input.preallocate ? { preallocated: true } : {});
     const bench = await workbenchOf(system, machine, store, record);
     if (dryRun) {
       const steps = planSteps(
@@ -78,7 +81,9 @@ async function makeVolume(input: Input, { system, report }: RunContext, bench: W
   const closing = closeVolumeSteps(target) as Step<CreateFacts>[];
   const run = { system, report, observe: () => observeNew(system, bench) };
   try {
-    await clearHalfMade(system, bench, input.name, bench.record.guid);
+    // Of an attempt that was cut off: the size or the key may have been another, the header half written.
+    const left = await Promise.all([target.paths.image, target.paths.headerBackup].map((path) => system.stat(path)));
+    if (left.some((file) => file !== undefined)) await discardVolume(system, bench);
     await converge([...formatSteps(target, input), ...opening, filesystemStep(target), ...closing], run);
     await store.save({ ...record, state: 'ready' });
   } catch (error) {
@@ -106,9 +111,7 @@ async function observeNew(system: System, bench: Workbench): Promise<CreateFacts
   };
 }
 
-/** Free to root on the filesystem of the datastore (statfs(2) f_bavail × f_frsize). */
+/** On the filesystem of the datastore, to everybody: what it keeps for root is kept. */
 export async function freeBytes(system: System, datastore: string): Promise<number> {
-  const { stdout } = await system.run(command('stat', '--file-system', '--format=%a %S', datastore));
-  const [blocks = 0, size = 0] = stdout.trim().split(' ').map(Number);
-  return blocks * size;
+  return (await system.space(datastore))?.freeBytes ?? 0;
 }

@@ -77,7 +77,7 @@ async function rotate(system: System, target: RepoTarget, { old, next, kdf }: Ro
     await mustOpen(system, target, next, CREDENTIAL_SLOT);
   }
   await freeSlot(system, target, ROTATION_SLOT, next);
-  await renewHeaderBackup(system, target);
+  await renewHeaderBackup(system, target, next);
 }
 
 /** One that was cut off may have left its new credential, which is the old one now, in the rotation's slot alone. */

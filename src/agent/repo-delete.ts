@@ -1,12 +1,19 @@
-// repo delete: services down, volume closed with proof, then image, keys and record. The network id is reused last.
+// repo delete: services down, volume closed with proof, then image, keys and record. The network id is reused last. The record
+// goes when nothing else is left, so that a delete that was cut off goes on; what was deleted is remembered beyond it.
 import { command } from '../lifecycle/command.ts';
 import type { RepoFacts } from '../lifecycle/facts.ts';
+import { headerBackupDraft } from '../lifecycle/header-backup.ts';
+import { releaseRepoSteps } from '../lifecycle/services-plan.ts';
 import type { Step } from '../lifecycle/step.ts';
 import { remove, run } from '../lifecycle/step.ts';
+import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import type { Finished, RunContext } from './handlers.ts';
+import { keyFileDraft } from './layout.ts';
+import { requireMachine } from './machine-record.ts';
 import { downRepo } from './repo-services.ts';
+import { createRepoStore } from './repo-store.ts';
 import { close, identity } from './repo-volume.ts';
 import { carryOut, openWorkbench } from './repo-workbench.ts';
 
@@ -14,15 +21,29 @@ export async function deleteRepo(
   input: InputOf<'repo.delete'>,
   context: RunContext,
 ): Promise<Finished<OutputOf<'repo.delete'>>> {
+  const { system, dryRun } = context;
+  const { datastore } = await requireMachine(system);
+  const gone = await createRepoStore(system, datastore).deleted(input.repo);
+  if (gone !== undefined)
+    return dryRun ? { outcome: 'planned' } : { outcome: 'done', output: { ...gone, changed: false } };
   const bench = await openWorkbench(context, input.repo);
   const facts = await bench.observe();
-  if (facts.units.docker.active === 'active') await downRepo({ repo: input.repo, unmount: false }, context);
+  if (facts.units.docker.active === 'active')
+    await downRepo({ repo: input.repo, unmount: false, force: false }, context);
+  // Nothing that down() could end is left, and it must not be called for a repository that is gone.
+  else await carryOut(bench, context, releaseRepoSteps(bench.target));
   await close(bench, context);
   await carryOut(bench, context, [removeStep(bench.target)]);
-  if (context.dryRun) return { outcome: 'planned' };
-  await bench.store.retire(bench.record.networkId);
+  if (dryRun) return { outcome: 'planned' };
+  await removeRest(system, bench.target);
+  await bench.store.retire(bench.record);
   await bench.store.remove(bench.record.guid);
   return { outcome: 'done', output: { ...identity(bench), changed: true } };
+}
+
+/** What no step looks at; whatever was cut off, these come before the record goes. */
+async function removeRest(system: System, { paths }: RepoTarget): Promise<void> {
+  for (const path of [paths.mountPoint, keyFileDraft(paths), headerBackupDraft(paths)]) await system.remove(path);
 }
 
 /** Keys first: once they are gone the image cannot be opened by the machine itself, whatever comes after. */
@@ -36,7 +57,6 @@ function removeStep({ paths }: RepoTarget): Step<RepoFacts> {
       remove(paths.keyFile),
       remove(paths.headerBackup),
       run(command('rm', '--force', '--', paths.image)),
-      remove(paths.mountPoint),
     ],
   };
 }

@@ -40,7 +40,8 @@ export function createForkHandler(claim: Claim): (input: Input, context: RunCont
     if (dryRun) return plan(parent, context);
 
     await clearHalfMade(system, parent, input.name);
-    const shares = await sharesBlocks(system, target);
+    // What is shared is taken anew by whoever writes: the parent's space would not be its own any more.
+    const shares = !target.preallocated && (await sharesBlocks(system, target));
     await refuseCopy(parent, system, shares);
     const origin = { parent: record.guid, ...(record.limits === undefined ? {} : { limits: record.limits }) };
     const fork = await workbenchOf(system, machine, store, await claim({ system, store, dryRun }, input, origin));
@@ -94,9 +95,11 @@ const STEPS = {
 async function plan(parent: Workbench, { system, report }: RunContext): Promise<Finished<Output>> {
   const { name, datastore } = parent.target;
   const { filesystem } = await observeDisk(system, datastore);
-  const shares = SHARING.includes(filesystem);
+  const shares = !parent.target.preallocated && SHARING.includes(filesystem);
   await refuseCopy(parent, system, shares);
-  const how = shares ? 'by sharing its blocks' : `whole (${filesystem} cannot share blocks)`;
+  const how = shares
+    ? 'by sharing its blocks'
+    : `whole (${parent.target.preallocated ? 'the blocks of a preallocated one are not shared' : `${filesystem} cannot share blocks`})`;
   const isFrozen = shares && (await parent.observe()).mounted;
   const copy = `copy the image of "${name}" ${how}${isFrozen ? ', its filesystem frozen for that moment' : ''}`;
   const steps = [{ id: 'fork.copy', title: copy }, ...Object.values(STEPS)];

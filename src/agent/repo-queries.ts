@@ -1,7 +1,8 @@
 // repo list and repo status: what is, read from the machine itself and never from memory.
-import { command } from '../lifecycle/command.ts';
 import type { RepoFacts } from '../lifecycle/facts.ts';
 import { readServicesFile } from '../lifecycle/services-file.ts';
+import { reportSpace } from '../lifecycle/space.ts';
+import type { System } from '../lifecycle/system.ts';
 import { isClosed } from '../lifecycle/volume.ts';
 import { serviceAddress, subnet } from '../network/address.ts';
 import type { Guid } from '../protocol/ids.ts';
@@ -12,8 +13,9 @@ import type { QueryContext } from './handlers.ts';
 import { repoPaths } from './layout.ts';
 import { readMachine, requireMachine } from './machine-record.ts';
 import { limitsOf } from './repo-limits.ts';
-import { createRepoStore, type RepoRecord } from './repo-store.ts';
+import { createRepoStore } from './repo-store.ts';
 import { openWorkbench, type Workbench, workbenchOf } from './repo-workbench.ts';
+import { reserveBytes } from './volume-space.ts';
 
 /** Who is changing a repository now; the run registry knows. */
 export type BusyLookup = (guid: string) => RepoSummary['busy'] | undefined;
@@ -37,7 +39,7 @@ export async function listRepos({ system }: QueryContext, lookups: Lookups): Pro
   return Promise.all(
     ready.map(async (record) => {
       const bench = await workbenchOf(system, machine, store, record);
-      return summarize(record, await bench.observe(), lookups);
+      return summarize(bench, system, await bench.observe(), lookups);
     }),
   );
 }
@@ -58,7 +60,7 @@ export async function repoStatus(
   const { paths, net, units } = target;
   const loopDevice = facts.loops[0]?.device;
   return {
-    ...summarize(record, facts, lookups),
+    ...(await summarize(bench, context.system, facts, lookups)),
     mountPoint: paths.mountPoint,
     image: paths.image,
     dockerSocket: net.dockerSocket,
@@ -66,8 +68,9 @@ export async function repoStatus(
       ...(facts.mapping === undefined ? {} : { mapping: paths.mapperDevice }),
       ...(loopDevice === undefined ? {} : { loopDevice }),
       mounted: facts.mounted,
-      ...(facts.mounted ? await usage(context, paths.mountPoint) : {}),
     },
+    ...(facts.mounted ? { reserveBytes: await reserveBytes(context.system, target) } : {}),
+    ...(await datastoreSpace(context, target.datastore)),
     units: {
       [units.volume]: facts.units.volume.active,
       [units.net]: facts.units.net.active,
@@ -99,9 +102,15 @@ async function services({ target }: Workbench, { system }: QueryContext, facts: 
   }));
 }
 
-function summarize(record: RepoRecord, facts: RepoFacts, { busy, supervision }: Lookups): RepoSummary {
+async function summarize(
+  { record, target }: Workbench,
+  system: System,
+  facts: RepoFacts,
+  { busy, supervision }: Lookups,
+): Promise<RepoSummary> {
   const running = busy(record.guid);
   const attention = supervision.attention(record.guid);
+  const space = facts.mounted ? await system.space(target.paths.mountPoint) : undefined;
   return {
     name: record.name,
     guid: record.guid,
@@ -110,6 +119,8 @@ function summarize(record: RepoRecord, facts: RepoFacts, { busy, supervision }: 
     state: stateOf(facts, record.lastUp?.outcome),
     sizeBytes: facts.image?.sizeBytes ?? 0,
     allocatedBytes: facts.image?.allocatedBytes ?? 0,
+    ...(record.preallocated ? { preallocated: true } : {}),
+    ...(space === undefined ? {} : { space: reportSpace(space) }),
     autostart: record.autostart,
     ...(record.parent === undefined ? {} : { parent: record.parent }),
     ...(running === undefined ? {} : { busy: running }),
@@ -130,9 +141,7 @@ function stateAfterUp(lastUp: string | undefined): RepoSummary['state'] {
   return lastUp === 'partial' || lastUp === 'failed' ? lastUp : 'up';
 }
 
-/** statfs(2) of the mounted volume, as df shows it. */
-async function usage({ system }: QueryContext, mountPoint: string): Promise<Partial<RepoStatus['volume']>> {
-  const { stdout } = await system.run(command('stat', '--file-system', '--format=%b %f %a %S %d', mountPoint));
-  const [blocks = 0, free = 0, available = 0, size = 0, freeInodes = 0] = stdout.trim().split(' ').map(Number);
-  return { usedBytes: (blocks - free) * size, freeBytes: available * size, freeInodes };
+async function datastoreSpace({ system }: QueryContext, path: string): Promise<Pick<RepoStatus, 'datastore'>> {
+  const space = await system.space(path);
+  return space === undefined ? {} : { datastore: { path, ...reportSpace(space) } };
 }

@@ -51,7 +51,7 @@ export async function reencryptRepo(
     await system.run({ ...detachLoop(device), allow: [1] });
   }
   await returnToSlot(system, target, input);
-  await renewHeaderBackup(system, target);
+  await renewHeaderBackup(system, target, credential);
   await store.save({ ...record, masterKey: 'own' });
   return ended(bench, context, true);
 }

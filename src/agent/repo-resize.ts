@@ -16,16 +16,19 @@ import {
   shrinkImageStep,
 } from '../lifecycle/resize-plan.ts';
 import { converge, planSteps } from '../lifecycle/run-plan.ts';
+import type { Room } from '../lifecycle/space-floors.ts';
 import type { Step } from '../lifecycle/step.ts';
 import type { System } from '../lifecycle/system.ts';
 import { closeVolumeSteps, isClosed, type Key, openVolumeSteps } from '../lifecycle/volume.ts';
 import { RdcError } from '../protocol/errors.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import type { Finished, RunContext } from './handlers.ts';
+import { releaseVolume } from './held-volume.ts';
 import { opens } from './key-slots.ts';
+import { replayRoom } from './open-volume.ts';
 import { freeBytes } from './repo-create.ts';
 import { stateOf } from './repo-queries.ts';
-import { credentialMissing, identity, keyFor, refuseHeldVolume } from './repo-volume.ts';
+import { credentialMissing, identity, keyFor } from './repo-volume.ts';
 import { openWorkbench, type Workbench } from './repo-workbench.ts';
 
 type Input = InputOf<'repo.resize'>;
@@ -80,7 +83,8 @@ async function resizeOffline(bench: Workbench, context: RunContext, wanted: Want
   const { sizeBytes } = wanted;
   const key = await keyFor(bench, system, wanted.credential);
   if (key === undefined) throw credentialMissing(bench);
-  const { before, work, after } = offlineSteps(bench, await bench.observe(), wanted, key);
+  const room = await replayRoom(bench, system);
+  const { before, work, after } = offlineSteps(bench, await bench.observe(), { ...wanted, key, room });
   if (context.dryRun) {
     const steps = planSteps([...before, ...work, ...after], await observeResize(system, bench));
     context.report({ kind: 'plan', steps });
@@ -89,7 +93,7 @@ async function resizeOffline(bench: Workbench, context: RunContext, wanted: Want
   const run = runOf(bench, context);
   await refuseWrongKey(bench, system, key);
   await converge([awaitResizeStep()], run);
-  await refuseHeldVolume(bench, context);
+  await releaseVolume(bench, context, false);
   // A larger image is a good state; only from the moment that blocks are moved inside must it be finished before a mount.
   const isGrowing = sizeBytes > wanted.beforeBytes;
   if (isGrowing && bench.record.resize === undefined) await note(bench, { sizeBytes, offline: false });
@@ -108,7 +112,11 @@ async function resizeOffline(bench: Workbench, context: RunContext, wanted: Want
 }
 
 /** Up to an open and checked volume; the filesystem's own size; closed again, and what is cut off then. */
-function offlineSteps(bench: Workbench, facts: RepoFacts, { sizeBytes, beforeBytes }: Wanted, key: Key) {
+function offlineSteps(
+  bench: Workbench,
+  facts: RepoFacts,
+  { sizeBytes, beforeBytes, key, room }: Wanted & { key: Key; room: Room },
+) {
   const { target } = bench;
   // What a crash left open was opened at another size.
   const closing = isClosed(facts) ? [] : (closeVolumeSteps(target) as Step<ResizeFacts>[]);
@@ -117,7 +125,7 @@ function offlineSteps(bench: Workbench, facts: RepoFacts, { sizeBytes, beforeByt
       ...closing,
       ...(sizeBytes > beforeBytes ? [growImageStep(target, sizeBytes)] : []),
       ...(openVolumeSteps(target, key) as Step<ResizeFacts>[]),
-      checkFilesystemStep(target, Date.now()),
+      checkFilesystemStep(target, Date.now(), room),
     ],
     work: [resizeFilesystemStep(target, unitOf(bench), sizeBytes)],
     after: [

@@ -6,13 +6,14 @@ import { findRediaccfiles, labelOf, type Rediaccfile } from '../lifecycle/rediac
 import { planSteps } from '../lifecycle/run-plan.ts';
 import { readServicesFile, updateServicesFile } from '../lifecycle/services-file.ts';
 import { promiseDownStep, releaseRepoSteps, startDaemonSteps } from '../lifecycle/services-plan.ts';
-import { RdcError } from '../protocol/errors.ts';
+import { messageOf, RdcError } from '../protocol/errors.ts';
 import type { PlanStep } from '../protocol/events.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import { findFaults, refuseFaults } from './check-rediaccfiles.ts';
 import { listServices, runningContainers, stopContainers } from './containers.ts';
 import type { Finished, RunContext } from './handlers.ts';
 import { releaseContainers } from './held-containers.ts';
+import { type Opening, openVolume, stepsOf } from './open-volume.ts';
 import { type PreparedCalls, prepareCalls } from './prepare-calls.ts';
 import { planNetworkRepair, repairNetwork } from './repair-network.ts';
 import { repairAutostart } from './repo-autostart.ts';
@@ -21,6 +22,8 @@ import { close, identity, openSteps } from './repo-volume.ts';
 import { carryOut, openWorkbench, type Workbench } from './repo-workbench.ts';
 import { chooseScope, forgetDeployed, rememberDeployed, type Scope, scopeName, snapshot } from './up-scope.ts';
 import { reportWarnings, warnOfNothing } from './up-warnings.ts';
+import { refuseFull, setReserveAside } from './volume-space.ts';
+import { writeOut } from './write-out.ts';
 
 type UpInput = InputOf<'repo.up'>;
 type DownInput = InputOf<'repo.down'>;
@@ -35,10 +38,12 @@ export async function upRepo(input: UpInput, context: RunContext): Promise<Finis
   }
   if (context.dryRun) return planUp(bench, context, opening, input);
 
-  await carryOut(bench, context, opening);
+  await openVolume(bench, context, opening);
   const found = await findRediaccfiles(context.system, bench.target.paths.mountPoint);
   const scope = await chooseScope(bench, context, found, input);
   if (scope.isEmpty) return unchanged(bench, context);
+  await setReserveAside(bench, context);
+  await refuseFull(bench, context);
   if (input.credential !== undefined) await repairAutostart(bench, context, input.credential);
   const daemonWasUp = (await bench.observe()).units.docker.active === 'active';
   await repairNetwork(context);
@@ -50,6 +55,7 @@ export async function upRepo(input: UpInput, context: RunContext): Promise<Finis
 
   try {
     const { failed, called, isWhole } = await runUpPasses(bench, context, input, scope);
+    await writeOut(bench, context);
     const outcome = failed.length === 0 ? 'done' : 'partial';
     await rememberUp(bench, context, isWhole ? outcome : 'partial', input);
     const services = await listServices(context.system, bench.target);
@@ -143,18 +149,24 @@ async function rememberUp(
   outcome: string,
   input: UpInput,
 ): Promise<void> {
-  if (!input.prepOnly) await store.save({ ...record, lastUp: { run: context.run, outcome, at: Date.now() } });
+  if (input.prepOnly) return;
+  try {
+    await store.save({ ...record, lastUp: { run: context.run, outcome, at: Date.now() } });
+  } catch (error) {
+    // On a full datastore what is up is up all the same.
+    context.report({ kind: 'warning', message: `how it ended could not be noted: ${messageOf(error)}` });
+  }
 }
 
 async function planUp(
   bench: Workbench,
   context: RunContext,
-  opening: Awaited<ReturnType<typeof openSteps>>,
+  opening: Opening,
   input: UpInput,
 ): Promise<Finished<OutputOf<'repo.up'>>> {
   const facts = await bench.observe();
   const known = [
-    ...planSteps(opening, facts),
+    ...planSteps(stepsOf(opening), facts),
     ...(await planNetworkRepair(context.system)),
     ...planSteps(startDaemonSteps(bench.target), facts),
   ];
@@ -191,7 +203,7 @@ export async function downRepo(input: DownInput, context: RunContext): Promise<F
   if (context.dryRun) {
     const files = due ? await findRediaccfiles(context.system, bench.target.paths.mountPoint) : [];
     context.report({ kind: 'plan', steps: files.toReversed().map((file) => callStep('down', file)) });
-    if (input.unmount) await close(bench, context);
+    if (input.unmount) await close(bench, context, input.force);
     return { outcome: 'planned' };
   }
   if (facts.needsDown && !running) {
@@ -210,7 +222,7 @@ export async function downRepo(input: DownInput, context: RunContext): Promise<F
       detail: 'no service is running',
     });
   const released = await carryOut(bench, context, releaseRepoSteps(bench.target));
-  const closed = input.unmount ? await close(bench, context) : false;
+  const closed = input.unmount ? await close(bench, context, input.force) : false;
   const state = input.unmount
     ? 'closed'
     : (await bench.observe()).units.docker.active === 'active'

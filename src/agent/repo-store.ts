@@ -24,6 +24,8 @@ const recordSchema = z.looseObject({
   parent: guidSchema.optional(),
   /** Of a fork: it was encrypted anew, and shares the master key of its parent no longer. */
   masterKey: z.literal('own').optional(),
+  /** Its image takes all of its size on the datastore: it is opened so that freed space does not go back. */
+  preallocated: z.literal(true).optional(),
   /** A resize that has begun; `offline`: the filesystem may be half moved, so it is not mounted before it is finished. */
   resize: z.object({ sizeBytes: z.number().int(), offline: z.boolean() }).optional(),
   limits: z.object({ memoryBytes: z.number().int().optional(), cpus: z.number().optional() }).optional(),
@@ -33,7 +35,16 @@ const recordSchema = z.looseObject({
 });
 export type RepoRecord = z.infer<typeof recordSchema>;
 
-const retiredSchema = z.object({ networkIds: z.array(z.number().int()) });
+const retiredSchema = z.object({
+  networkIds: z.array(z.number().int()),
+  /** Oldest deletion first, bounded. */
+  repositories: z.array(z.object({ guid: guidSchema, name: repoNameSchema })).default([]),
+});
+
+/** Enough for whoever repeats a delete of which nobody learned the end. */
+const MOST_REMEMBERED = 100;
+
+export type Deleted = Pick<RepoRecord, 'guid' | 'name'>;
 
 export interface RepoStore {
   /** All, half-made ones included, by name in byte order. */
@@ -44,7 +55,10 @@ export interface RepoStore {
   remove(guid: Guid): Promise<void>;
   /** Network ids of deleted repositories, oldest deletion first. */
   retired(): Promise<number[]>;
-  retire(networkId: number): Promise<void>;
+  /** Notes what is being deleted; before its record goes, so that a delete that is cut off then is known to be done. */
+  retire(record: Deleted & Pick<RepoRecord, 'networkId'>): Promise<void>;
+  /** What was deleted and had this GUID or, latest first, this name; undefined where a repository has it now. */
+  deleted(ref: RepoRef): Promise<Deleted | undefined>;
 }
 
 export function createRepoStore(system: System, datastore: string): RepoStore {
@@ -57,17 +71,21 @@ export function createRepoStore(system: System, datastore: string): RepoStore {
     return records.filter((record) => record !== undefined).sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
-  async function retired(): Promise<number[]> {
+  async function readRetired(): Promise<z.infer<typeof retiredSchema>> {
     const text = await system.readFile(retiredFile);
-    return text === undefined ? [] : parseOr(retiredFile, text, retiredSchema).networkIds;
+    return text === undefined ? { networkIds: [], repositories: [] } : parseOr(retiredFile, text, retiredSchema);
+  }
+
+  async function listReady(): Promise<RepoRecord[]> {
+    return (await list()).filter((record) => record.state === 'ready');
   }
 
   return {
     list,
-    retired,
+    retired: async () => (await readRetired()).networkIds,
     async resolve(ref) {
-      const ready = (await list()).filter((record) => record.state === 'ready');
-      const found = ready.find((record) => record.guid === ref) ?? ready.find((record) => record.name === ref);
+      const ready = await listReady();
+      const found = findIn(ready, ref);
       if (found !== undefined) return found;
       const known = ready.map((record) => record.name).join(', ');
       throw new RdcError('NOT_FOUND', `there is no repository "${ref}" on this machine`, {
@@ -77,11 +95,23 @@ export function createRepoStore(system: System, datastore: string): RepoStore {
     save: (record) =>
       system.writeFile(repoPaths(datastore, record.guid).record, `${JSON.stringify(record, null, 2)}\n`, 0o600),
     remove: (guid) => system.remove(repoPaths(datastore, guid).record),
-    async retire(networkId) {
-      const networkIds = [...(await retired()).filter((id) => id !== networkId), networkId];
-      await system.writeFile(retiredFile, `${JSON.stringify({ networkIds })}\n`, 0o600);
+    async retire({ guid, name, networkId }) {
+      const before = await readRetired();
+      const networkIds = [...before.networkIds.filter((id) => id !== networkId), networkId];
+      const others = before.repositories.filter((one) => one.guid !== guid);
+      const repositories = [...others, { guid, name }].slice(-MOST_REMEMBERED);
+      await system.writeFile(retiredFile, `${JSON.stringify({ networkIds, repositories })}\n`, 0o600);
+    },
+    async deleted(ref) {
+      if (findIn(await listReady(), ref) !== undefined) return undefined;
+      return findIn((await readRetired()).repositories.toReversed(), ref);
     },
   };
+}
+
+/** By GUID before name. */
+function findIn<T extends Deleted>(all: readonly T[], ref: RepoRef): T | undefined {
+  return all.find(({ guid }) => guid === ref) ?? all.find(({ name }) => name === ref);
 }
 
 async function readRecord(system: System, path: string): Promise<RepoRecord | undefined> {

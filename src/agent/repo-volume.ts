@@ -1,30 +1,31 @@
 // repo mount and repo unmount, and the shared halves of up and down: opening with whatever key there is, closing with
 // proof.
 
-import type { RepoFacts } from '../lifecycle/facts.ts';
-import { findHolders } from '../lifecycle/holders.ts';
 import { CREDENTIAL_SLOT, isMemoryHard, luksMetadata } from '../lifecycle/luks.ts';
+import { refuseSecondOpening } from '../lifecycle/openings.ts';
 import { stopDaemonSteps } from '../lifecycle/services-plan.ts';
-import type { Step } from '../lifecycle/step.ts';
 import { declareSteps, forgetStep } from '../lifecycle/units.ts';
-import { closeVolumeSteps, isClosed, type Key, mountVolumeSteps, openVolumeSteps } from '../lifecycle/volume.ts';
+import { closeVolumeSteps, type Key, mountVolumeSteps, openVolumeSteps } from '../lifecycle/volume.ts';
 import { RdcError } from '../protocol/errors.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import type { Secret } from '../protocol/secret.ts';
 import { exactSize } from '../protocol/size.ts';
 import type { Finished, RunContext } from './handlers.ts';
+import { planRelease, releaseVolume } from './held-volume.ts';
 import { MEMORY_HARD_LOCK } from './layout.ts';
+import { type Opening, openVolume, refuseWithoutRoom } from './open-volume.ts';
 import { carryOut, openWorkbench, type Workbench } from './repo-workbench.ts';
+import { setReserveAside } from './volume-space.ts';
 
 export async function mountRepo(
   input: InputOf<'repo.mount'>,
   context: RunContext,
 ): Promise<Finished<OutputOf<'repo.mount'>>> {
   const bench = await openWorkbench(context, input.repo);
-  const changed = await carryOut(bench, context, await openSteps(bench, context, input.credential));
-  return context.dryRun
-    ? { outcome: 'planned' }
-    : { outcome: 'done', output: { ...identity(bench), state: 'mounted', changed } };
+  const changed = await openVolume(bench, context, await openSteps(bench, context, input.credential));
+  if (context.dryRun) return { outcome: 'planned' };
+  await setReserveAside(bench, context);
+  return { outcome: 'done', output: { ...identity(bench), state: 'mounted', changed } };
 }
 
 export async function unmountRepo(
@@ -42,7 +43,7 @@ export async function unmountRepo(
       },
     );
   }
-  const changed = await close(bench, context);
+  const changed = await close(bench, context, input.force);
   return context.dryRun
     ? { outcome: 'planned' }
     : { outcome: 'done', output: { ...identity(bench), state: 'closed', changed } };
@@ -57,15 +58,17 @@ export async function openSteps(
   bench: Workbench,
   { system }: RunContext,
   credential: Secret | undefined,
-): Promise<Step<RepoFacts>[]> {
+): Promise<Opening> {
+  await refuseSecondOpening(system, bench.target);
   const key = await keyFor(bench, system, credential);
   const facts = await bench.observe();
   if (!facts.mounted) refuseHalfResized(bench);
+  if (!facts.mounted) await refuseWithoutRoom(bench, system);
   if (key === undefined && facts.mapping === undefined) throw credentialMissing(bench);
-  return [
-    ...openVolumeSteps(bench.target, key),
-    ...mountVolumeSteps(bench.target, declareSteps(bench.target, bench.files)),
-  ];
+  return {
+    open: openVolumeSteps(bench.target, key),
+    mount: mountVolumeSteps(bench.target, declareSteps(bench.target, bench.files)),
+  };
 }
 
 export function credentialMissing({ record }: Workbench): RdcError {
@@ -96,24 +99,16 @@ export async function keyFor(
   return (await system.stat(target.paths.keyFile)) === undefined ? undefined : { keyFile: target.paths.keyFile };
 }
 
-/** Daemon, namespace, volume, runtime files. Before the unmount every namespace is asked whether it holds the volume. */
-export async function close(bench: Workbench, context: RunContext): Promise<boolean> {
+/** Daemon, namespace, volume, runtime files. Before the unmount every namespace is asked whether it holds the volume; with `force` who does is ended. */
+export async function close(bench: Workbench, context: RunContext, force = false): Promise<boolean> {
   const stopping = stopDaemonSteps(bench.target);
   const closing = [...closeVolumeSteps(bench.target), forgetStep(bench.target, bench.files)];
-  if (context.dryRun) return carryOut(bench, context, [...stopping, ...closing]);
+  if (context.dryRun) {
+    await planRelease(bench, context, force);
+    return carryOut(bench, context, [...stopping, ...closing]);
+  }
   const stopped = await carryOut(bench, context, stopping);
-  await refuseHeldVolume(bench, context);
+  await releaseVolume(bench, context, force);
   const closed = await carryOut(bench, context, closing);
   return stopped || closed;
-}
-
-export async function refuseHeldVolume({ record, observe }: Workbench, { system }: RunContext): Promise<void> {
-  const facts = await observe();
-  if (isClosed(facts) || facts.mapping === undefined) return;
-  const holders = await findHolders(system, facts.mapping.deviceNumber);
-  if (holders.length === 0) return;
-  const names = holders.map(({ process, pid, unit }) => `${process} (pid ${pid}, ${unit})`).join(', ');
-  throw new RdcError('VOLUME_IN_USE', `the volume of repository "${record.name}" is still held by ${names}`, {
-    hint: 'end what holds it, then repeat the command',
-  });
 }

@@ -4,7 +4,8 @@ import { rm, stat } from 'node:fs/promises';
 import * as z from 'zod';
 import { type RunId, runIdSchema } from '../protocol/ids.ts';
 import { type RunResult, runResultSchema } from '../protocol/operations.ts';
-import { listNames, orAbsent, readText, writeFileAtomic } from './linux-files.ts';
+import { writeFileAtomic } from './atomic-file.ts';
+import { listNames, orAbsent, readText } from './linux-files.ts';
 import { isAlive, processIdentitySchema } from './process-identity.ts';
 
 const runRequestSchema = z.object({

@@ -1,5 +1,5 @@
 // What a run locks: its repository; a create or fork also the name, so that two workstations cannot make two of it; what closes
-// the volume also keeps file transfers out; setup locks the machine.
+// the volume also keeps file transfers out; setup and prune lock the machine (prune each repository as well, in turn).
 import type { System } from '../lifecycle/system.ts';
 import type { Guid, RepoRef } from '../protocol/ids.ts';
 import type { InputOf, RunOperation } from '../protocol/operations.ts';
@@ -13,7 +13,7 @@ export function presenceKey(guid: Guid): string {
 }
 
 export async function runSubjects(system: System, operation: RunOperation, input: unknown): Promise<RunSubject[]> {
-  if (operation === 'machine.setup' || operation === 'machine.set-supervision')
+  if (operation === 'machine.setup' || operation === 'machine.set-supervision' || operation === 'machine.prune')
     return [{ key: 'machine', subject: 'the machine' }];
   if (operation === 'repo.create') {
     const { name, guid } = input as InputOf<'repo.create'>;
@@ -30,7 +30,10 @@ export async function runSubjects(system: System, operation: RunOperation, input
     return [{ key: 'all', subject: 'all repositories' }];
   const { repo } = input as { repo: RepoRef };
   const { datastore } = await requireMachine(system);
-  const { guid, name } = await createRepoStore(system, datastore).resolve(repo);
+  const store = createRepoStore(system, datastore);
+  // What is gone is locked as well: its delete is answered, not refused.
+  const gone = operation === 'repo.delete' ? await store.deleted(repo) : undefined;
+  const { guid, name } = gone ?? (await store.resolve(repo));
   const subject = JSON.stringify(name);
   const own = { key: guid, subject, repo: name };
   return closesVolume(operation, input) ? [own, { key: presenceKey(guid), subject }] : [own];

@@ -4,6 +4,7 @@
 import { command } from '../lifecycle/command.ts';
 import type { Action, Step } from '../lifecycle/step.ts';
 import { makeDirectory, remove, run } from '../lifecycle/step.ts';
+import { reservePath } from './datastore-reserve.ts';
 import { STATE_DIR, UNIT_DIR } from './layout.ts';
 import type { Pool, PoolFilesystem } from './machine-record.ts';
 import type { SetupFacts } from './setup-facts.ts';
@@ -121,6 +122,8 @@ function mountStep(datastore: string, { filesystem }: Pool): Step<SetupFacts> {
       services[unit]?.enabled === 'enabled' &&
       !services[unit]?.needsReload,
     actions: (facts) => [
+      // Its space would stay taken, out of sight.
+      ...(facts.mount === undefined ? [remove(reservePath(datastore))] : []),
       ...(facts.mount === undefined
         ? left.filter(({ path }) => facts.directories[path] !== undefined).map(({ path }) => remove(path))
         : []),

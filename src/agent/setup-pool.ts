@@ -4,6 +4,7 @@ import type { System } from '../lifecycle/system.ts';
 import { RdcError } from '../protocol/errors.ts';
 import type { InputOf } from '../protocol/operations.ts';
 import { formatSize } from '../protocol/size.ts';
+import { reservePath } from './datastore-reserve.ts';
 import { observeDisk } from './host-facts.ts';
 import type { MachineRecord, Pool, PoolFilesystem } from './machine-record.ts';
 import { datastoreDirectories, POOL_IMAGE } from './setup-datastore.ts';
@@ -65,7 +66,7 @@ async function refuseCovering(system: System, datastore: string): Promise<void> 
       `the datastore "${datastore}" holds repositories already: it cannot become a pool`,
     );
   }
-  const ours = datastoreDirectories(datastore).map(({ path }) => path);
+  const ours = [...datastoreDirectories(datastore).map(({ path }) => path), reservePath(datastore)];
   for (const directory of [datastore, ...ours]) {
     const foreign = ((await system.list(directory)) ?? []).find((name) => !ours.includes(`${directory}/${name}`));
     if (foreign !== undefined) {

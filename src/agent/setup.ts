@@ -3,6 +3,7 @@
 import { converge, planSteps } from '../lifecycle/run-plan.ts';
 import { RdcError } from '../protocol/errors.ts';
 import type { Check, InputOf, OutputOf } from '../protocol/operations.ts';
+import { planReserve, setUpReserve } from './datastore-reserve.ts';
 import type { Finished, RunContext } from './handlers.ts';
 import { type HostFacts, missingNeeds } from './host-facts.ts';
 import { POOL_NEEDS } from './host-needs.ts';
@@ -41,11 +42,12 @@ export async function setUpMachine(
   const { host: after } = await observePreflight(system, request.datastore);
   const plan = planWith(after.programs);
   const changed = await converge(plan.steps, { ...context, observe: () => plan.observe(system) });
+  const reserved = await setUpReserve(context, request.datastore);
   tellAboutDocker(context, host, after);
   const checks = judge(await observePreflight(system, request.datastore));
   return {
     outcome: 'done',
-    output: { datastore: request.datastore, checks, changed: installed || units.length > 0 || changed },
+    output: { datastore: request.datastore, checks, changed: installed || units.length > 0 || changed || reserved },
   };
 }
 
@@ -55,7 +57,8 @@ async function report(
   plan: SetupPlan,
 ): Promise<Finished<OutputOf<'machine.setup'>>> {
   const packages = planSteps(packageSteps(), await observePackageStage(system, stage));
-  tell({ kind: 'plan', steps: [...packages, ...planSteps(plan.steps, await plan.observe(system))] });
+  const steps = planSteps(plan.steps, await plan.observe(system));
+  tell({ kind: 'plan', steps: [...packages, ...steps, await planReserve(system, stage.datastore)] });
   return { outcome: 'planned' };
 }
 

@@ -16,7 +16,10 @@ const MOST_EVENTS = 200;
 /** Subject of what is about the machine and no repository of it. */
 export const MACHINE_SUBJECT = 'machine';
 
-export type Subject = Guid | typeof MACHINE_SUBJECT;
+/** Of its own: an `up` that succeeds says nothing of the datastore. */
+export const DATASTORE_SUBJECT = 'machine datastore';
+
+export type Subject = Guid | typeof MACHINE_SUBJECT | typeof DATASTORE_SUBJECT;
 
 const memorySchema = z.object({
   version: z.literal(1),

@@ -8,14 +8,17 @@ import { messageOf, RdcError } from '../protocol/errors.ts';
 import { type Guid, guidSchema } from '../protocol/ids.ts';
 import type { OutputOf, RepoSummary, RunResult } from '../protocol/operations.ts';
 import { type Attention, DEFAULT_SUPERVISION, type SupervisionKind } from '../protocol/supervision.ts';
-import { type GuardWatch, watchGuard } from './guard-watch.ts';
+import { watchDatastore } from './datastore-watch.ts';
+import type { Monitoring } from './follow-monitor.ts';
+import { watchGuard } from './guard-watch.ts';
 import { leftByBoot } from './interrupted-boot.ts';
 import { NEEDS_DOWN_DIR, repoTarget, STATE_DIR } from './layout.ts';
 import { readMachine } from './machine-record.ts';
 import { createNotifier, type Notifier } from './notify-command.ts';
+import { type OpeningWatch, watchOpenings } from './opening-watch.ts';
 import { createRepoStore, type RepoRecord } from './repo-store.ts';
 import type { RunEnd, Runs } from './runs.ts';
-import { MACHINE_SUBJECT, SupervisionRecord } from './supervision-record.ts';
+import { DATASTORE_SUBJECT, MACHINE_SUBJECT, SupervisionRecord } from './supervision-record.ts';
 import { bringUp, SUPERVISOR, withSupervisorLock } from './supervisor-actor.ts';
 import type { WatchDeps } from './watch-deps.ts';
 import { watchRepo } from './watched-repo.ts';
@@ -39,7 +42,9 @@ export class Supervisor {
   readonly #watches = new Map<Guid, Promise<void>>();
   /** A run has ended while the watch was there: it may have been about to end. */
   readonly #again = new Set<Guid>();
-  #guard: GuardWatch | undefined;
+  #guard: Monitoring | undefined;
+  #datastore: Promise<void> | undefined;
+  readonly #openings: OpeningWatch;
   #changed = new AbortController();
   #isStarted = false;
 
@@ -54,6 +59,14 @@ export class Supervisor {
       system: lasting,
       path: `${STATE_DIR}/supervision.json`,
       onTrouble: deps.log,
+    });
+    this.#openings = watchOpenings({
+      system: this.#system,
+      signal: this.#end.signal,
+      isEnabled: async () => (await this.#settings()).enabled,
+      repos: () => this.#targets(),
+      giveUp: (target, reason) => this.#giveUp(target, reason),
+      onTrouble: (error) => deps.log(`supervisor, second openings: ${String(error)}`),
     });
     this.#notifier = createNotifier({
       system: lasting,
@@ -70,10 +83,12 @@ export class Supervisor {
   /** Once earlier runs are brought to an end: whatever should be up by then is watched. */
   async start(): Promise<void> {
     this.#isStarted = true;
+    this.#datastore ??= this.#watchDatastore();
     const records = await this.#records();
     this.#record.keepOnly(records.map(({ guid }) => guid));
     const promised = (await this.#system.list(NEEDS_DOWN_DIR)) ?? [];
     for (const { guid } of records) if (promised.includes(guid)) this.#watch(guid);
+    this.#openings.begin();
     void this.#finishBoot(records).catch((error: unknown) => this.#deps.log(`supervisor: ${String(error)}`));
   }
 
@@ -81,7 +96,7 @@ export class Supervisor {
   async stop(): Promise<void> {
     this.#isStarted = false;
     this.#end.abort(new RdcError('CANCELLED', 'the agent ends'));
-    await Promise.all([...this.#watches.values(), this.#guard?.ended]);
+    await Promise.all([...this.#watches.values(), this.#guard?.ended, this.#datastore, this.#openings.ended()]);
     await this.#record.saved();
   }
 
@@ -93,6 +108,7 @@ export class Supervisor {
     const isUp = operation === 'repo.up' && (result.outcome === 'done' || result.outcome === 'partial');
     if (isUp && actor !== SUPERVISOR) this.#clear(guid);
     this.#watch(guid);
+    this.#openings.begin();
   }
 
   attention(guid: Guid): Attention | undefined {
@@ -100,7 +116,7 @@ export class Supervisor {
   }
 
   async report() {
-    const machine = this.#record.attention(MACHINE_SUBJECT);
+    const machine = this.#record.attention(DATASTORE_SUBJECT) ?? this.#record.attention(MACHINE_SUBJECT);
     return {
       ...(await this.#settings()),
       events: this.#record.events(),
@@ -114,6 +130,7 @@ export class Supervisor {
     this.#changed = new AbortController();
     setMaxListeners(0, this.#changed.signal);
     this.#guard?.look();
+    this.#openings.look();
   }
 
   #watch(guid: Guid): void {
@@ -146,6 +163,12 @@ export class Supervisor {
       giveUp: (reason) => this.#giveUp(undefined, reason),
     });
     await watchRepo(target, this.#watchDeps());
+  }
+
+  #watchDatastore(): Promise<void> {
+    const tell = (kind: SupervisionKind, message: string) => this.#tell(kind, message);
+    const common = { system: this.#system, signal: this.#end.signal, record: this.#record, now: this.#deps.now };
+    return watchDatastore({ ...common, tell });
   }
 
   #watchDeps(): WatchDeps {
@@ -233,8 +256,12 @@ export class Supervisor {
   }
 
   async #target(guid: Guid): Promise<RepoTarget | undefined> {
+    return (await this.#targets()).find((target) => target.guid === guid);
+  }
+
+  async #targets(): Promise<RepoTarget[]> {
     const machine = await readMachine(this.#system);
-    const record = (await this.#records()).find((one) => one.guid === guid);
-    return machine === undefined || record === undefined ? undefined : repoTarget(machine.datastore, record);
+    if (machine === undefined) return [];
+    return (await this.#records()).map((record) => repoTarget(machine.datastore, record));
   }
 }

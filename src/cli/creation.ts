@@ -85,8 +85,8 @@ async function nothingWasCreated(
   guid: Guid,
   { error, fresh }: { error: unknown; fresh: boolean },
 ): Promise<boolean> {
-  // A run that is cancelled is stopped where it stands: it may leave an image that is not listed.
-  if (isCode(error, 'INTERRUPTED', 'CONNECTION_LOST', 'UNREACHABLE', 'CANCELLED')) return false;
+  // A run that is cancelled, or that its agent's end cut off, stops where it stands: it may leave an image that is not listed.
+  if (isCode(error, 'INTERRUPTED', 'RUN_INTERRUPTED', 'CONNECTION_LOST', 'UNREACHABLE', 'CANCELLED')) return false;
   // The create that was cut off may go on, or have ended well long ago: only another repository of this name proves that not.
   if (!fresh && !isCode(error, 'ALREADY_EXISTS')) return false;
   try {

@@ -4,6 +4,7 @@ import type { RepoStatus, RepoSummary, Service } from '../protocol/operations.ts
 import { formatSize } from '../protocol/size.ts';
 import type { Paint } from './io.ts';
 import { paintState, renderFacts, renderTable, renderTime } from './render.ts';
+import { fullness, spaceText } from './render-space.ts';
 
 export async function renderServices(services: readonly Service[], paint: Paint): Promise<string> {
   const rows = services.map(({ name, ip, state, health }) => [
@@ -27,11 +28,12 @@ export async function renderRepos(repos: readonly ListedRepo[], now: number, pai
     paintState(repo.state, paint),
     formatSize(repo.sizeBytes),
     formatSize(repo.allocatedBytes),
+    repo.space === undefined ? '-' : fullness(repo.space, paint),
     repo.subnet,
     repo.credentialKnown ? 'known' : '-',
     describeTrouble(repo, now, paint),
   ]);
-  const head = ['NAME', 'MACHINE', 'STATE', 'SIZE', 'ON DISK', 'NETWORK', 'CREDENTIAL', ''];
+  const head = ['NAME', 'MACHINE', 'STATE', 'SIZE', 'ON DISK', 'FULL', 'NETWORK', 'CREDENTIAL', ''];
   return await renderTable(head, rows, paint);
 }
 
@@ -75,11 +77,7 @@ export function limitsText({ memoryBytes, cpus }: RepoStatus['limits']): string 
 }
 
 export async function renderStatus(status: RepoStatus, machine: string, now: number, paint: Paint): Promise<string> {
-  const { volume, lastUp, busy, attention } = status;
-  const room =
-    volume.freeBytes === undefined || volume.usedBytes === undefined
-      ? undefined
-      : `${formatSize(volume.usedBytes)} used, ${formatSize(volume.freeBytes)} free`;
+  const { volume, lastUp, busy, attention, space, datastore } = status;
   const facts = renderFacts(
     [
       ['repository', status.name],
@@ -95,14 +93,24 @@ export async function renderStatus(status: RepoStatus, machine: string, now: num
       ['guid', status.guid],
       ['network', `${status.subnet} (id ${status.networkId})`],
       ['fork of', status.parent === undefined ? undefined : (status.parentName ?? 'a repository that is deleted')],
-      ['size', `${formatSize(status.sizeBytes)}, ${formatSize(status.allocatedBytes)} on disk`],
+      [
+        'size',
+        `${formatSize(status.sizeBytes)}, ${formatSize(status.allocatedBytes)} on disk${status.preallocated ? ', preallocated' : ''}`,
+      ],
       [
         'resize',
         status.resizingTo === undefined
           ? undefined
           : paint.yellow(`to ${formatSize(status.resizingTo)} was cut off; type it again`),
       ],
-      ['inside', room],
+      ['inside', space === undefined ? undefined : spaceText(space, paint)],
+      [
+        'reserve',
+        status.reserveBytes === 0
+          ? paint.yellow('none: the next mount or up with room enough sets it aside')
+          : undefined,
+      ],
+      ['datastore', datastore === undefined ? undefined : spaceText(datastore, paint)],
       ['image', status.image],
       ['mount point', volume.mounted ? status.mountPoint : undefined],
       ['docker socket', ['up', 'partial', 'failed', 'daemon'].includes(status.state) ? status.dockerSocket : undefined],

@@ -7,6 +7,8 @@ export interface LoopDevice {
   backingFile: string;
   /** The backing file has been unlinked. */
   deleted: boolean;
+  /** It detaches itself on its last close (loop(4), LO_FLAGS_AUTOCLEAR). */
+  autoclear: boolean;
 }
 
 export interface Mapping {
@@ -45,7 +47,9 @@ async function readLoop(system: System, name: string): Promise<LoopDevice | unde
   if (text === undefined) return undefined;
   const path = text.replace(/\n$/, '');
   const deleted = path.endsWith(' (deleted)');
-  return { device: `/dev/${name}`, backingFile: deleted ? path.slice(0, -' (deleted)'.length) : path, deleted };
+  const autoclear = (await system.readFile(`/sys/block/${name}/loop/autoclear`))?.trim() === '1';
+  const backingFile = deleted ? path.slice(0, -' (deleted)'.length) : path;
+  return { device: `/dev/${name}`, backingFile, deleted, autoclear };
 }
 
 async function readMapping(system: System, name: string): Promise<Mapping | undefined> {

@@ -12,6 +12,9 @@ export interface Ext4 {
   slackBytes: number;
   /** When e2fsck last found nothing, or mended all; milliseconds since the epoch, in whole seconds. 0: it has known faults. */
   checkedAt: number;
+  /** It was not unmounted: a mount or a check replays its journal first. Also of one that is mounted. */
+  needsRecovery: boolean;
+  journalBytes: number;
 }
 
 /** A check reads all metadata, a shrink may move all data: nothing that a clock should end. */
@@ -30,11 +33,15 @@ export function parseExt4(superblock: string): Ext4 {
   const descriptorBlocks = Math.ceil((groups * (number('Group descriptor size') || 32)) / blockBytes);
   // Two bitmaps, inode tables, superblock, descriptors and room for more of them, and 50 blocks for data (adjust_fs_info of resize2fs).
   const fewest = 3 + number('Inode blocks per group') + descriptorBlocks + number('Reserved GDT blocks') + 50;
+  // "Total journal size: 4096k"; e2fsprogs before 1.46: "Journal size: 16M".
+  const journal = /^(?:Total j|J)ournal size:\s*(\d+)([kM])$/m.exec(superblock);
   return {
     bytes: number('Block count') * blockBytes,
     blockBytes,
     slackBytes: (fewest + 1) * blockBytes,
     checkedAt: text('Filesystem state') === 'clean' ? Date.parse(`${text('Last checked')} UTC`) : 0,
+    needsRecovery: text('Filesystem features').split(/\s+/).includes('needs_recovery'),
+    journalBytes: Number(journal?.[1] ?? 0) * (journal?.[2] === 'M' ? 1024 ** 2 : 1024),
   };
 }
 

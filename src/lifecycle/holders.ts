@@ -1,41 +1,98 @@
-// Who still holds a volume: every mount namespace of the machine is asked, because units with a network namespace
-// have a private copy of each mount that an unmount on the host does not touch. Reads only.
-
+// Who still holds a volume: processes that use it in the host's view, processes whose own view has a copy of the mount,
+// mounts that stand on it, loop devices on files in it. Units with a network namespace have a private copy of each mount, so
+// every mount namespace of the machine is asked. Reads only.
+import { observeBlockDevices } from './block-devices.ts';
 import { type Mount, parseMountinfo } from './mountinfo.ts';
+import { findProcessLinks, listPids } from './process-links.ts';
+import { parseStat } from './process-stat.ts';
 import type { System } from './system.ts';
 
 export interface Holder {
   pid: number;
+  /** With the pid it is this process and no later one. */
+  startTicks: number;
+  isKernelThread: boolean;
   /** Name of the process as the kernel knows it. */
   process: string;
-  /** Its unit, scope or container, from its cgroup. */
-  unit: string;
+  /** Its cgroup, e.g. "/system.slice/docker-….scope". */
+  cgroup: string;
+  /** Its view is its own: an unmount on the host does not reach it. */
+  ownView: boolean;
+}
+
+export interface VolumeHolders {
+  processes: Holder[];
+  /** On the host, below the mount point or elsewhere of the same device: the newest, which is the deepest, first. */
+  mounts: string[];
+  /** "/dev/loop5": attached to a file in the volume. */
+  loops: string[];
+}
+
+export interface HeldPlace {
+  /** major:minor of the volume. */
+  device: string;
+  /** Where the host has it mounted; undefined: nowhere. */
+  mountPoint?: string | undefined;
+}
+
+export async function findVolumeHolders(system: System, place: HeldPlace): Promise<VolumeHolders> {
+  const own = parseMountinfo((await system.readFile('/proc/self/mountinfo')) ?? '');
+  const { loops } = await observeBlockDevices(system);
+  const { device, mountPoint } = place;
+  const inside = (path: string) => mountPoint !== undefined && path.startsWith(`${mountPoint}/`);
+  const users = mountPoint === undefined ? [] : await findUsers(system, mountPoint);
+  const keepers = await findKeepers(system, device);
+  const pids = new Map([...users.map((pid) => [pid, false] as const), ...keepers.map((pid) => [pid, true] as const)]);
+  const processes = await Promise.all([...pids].map(([pid, ownView]) => identify(system, pid, ownView)));
+  return {
+    processes: processes.filter((holder) => holder !== undefined),
+    mounts: own
+      .filter((mount) => mount.mountPoint !== mountPoint && (inside(mount.mountPoint) || mount.device === device))
+      .map((mount) => mount.mountPoint)
+      .toReversed(),
+    loops: loops.filter(({ backingFile }) => inside(backingFile)).map((loop) => loop.device),
+  };
 }
 
 /**
- * Processes in whose view the device (major:minor) stays mounted when the host unmounts it; at most 20 are named, one
- * per unit and process name. Views that follow the host's mount lose it with the host (mount_namespaces(7)), and where
- * such a one is in use the kernel refuses the host's unmount.
+ * Processes in whose view the device (major:minor) stays mounted when the host unmounts it. Views that follow the host's
+ * mount lose it with the host (mount_namespaces(7)), and where such a one is in use the kernel refuses the host's unmount.
  */
 export async function findHolders(system: System, device: string): Promise<Holder[]> {
+  const pids = await findKeepers(system, device);
+  const holders = await Promise.all(pids.map((pid) => identify(system, pid, true)));
+  return holders.filter((holder) => holder !== undefined);
+}
+
+async function findKeepers(system: System, device: string): Promise<number[]> {
   const own = (await system.readFile('/proc/self/mountinfo')) ?? '';
   const followed = groupsOf(own, device);
-  const holders: Holder[] = [];
-  const seen = new Set<string>();
-  for (const name of (await system.list('/proc')) ?? []) {
-    if (!/^\d+$/.test(name) || holders.length >= 20) continue;
-    const text = await readOrGone(system, `/proc/${name}/mountinfo`);
+  const keepers: number[] = [];
+  for (const pid of await listPids(system)) {
+    const text = await readOrGone(system, `/proc/${pid}/mountinfo`);
     // The same text is the same view, and views of the host end with the host's own unmount.
-    if (text === undefined || text === own || !mountsOf(text, device).some((mount) => staysBehind(mount, followed))) {
-      continue;
-    }
-    const unit = unitOf((await readOrGone(system, `/proc/${name}/cgroup`)) ?? '');
-    const process = ((await readOrGone(system, `/proc/${name}/comm`)) ?? '?').trim();
-    if (seen.has(`${unit} ${process}`)) continue;
-    seen.add(`${unit} ${process}`);
-    holders.push({ pid: Number(name), process, unit });
+    if (text === undefined || text === own) continue;
+    if (mountsOf(text, device).some((mount) => staysBehind(mount, followed))) keepers.push(pid);
   }
-  return holders;
+  return keepers;
+}
+
+/** Processes with a file, a directory, a program or memory of the mount. */
+async function findUsers(system: System, mountPoint: string): Promise<number[]> {
+  const places = ['cwd', 'root', 'exe', 'fd', 'map_files'];
+  const links = await findProcessLinks(system, places, [mountPoint, `${mountPoint}/`]);
+  return [...new Set(links.map(({ pid }) => pid))];
+}
+
+/** undefined when it has ended. */
+async function identify(system: System, pid: number, ownView: boolean): Promise<Holder | undefined> {
+  const stat = await readOrGone(system, `/proc/${pid}/stat`);
+  if (stat === undefined) return undefined;
+  const { startTicks, isKernelThread, state } = parseStat(stat);
+  if (state === 'Z') return undefined;
+  const process = ((await readOrGone(system, `/proc/${pid}/comm`)) ?? '?').trim();
+  const cgroup = ((await readOrGone(system, `/proc/${pid}/cgroup`)) ?? '').trim().split('\n').at(-1) ?? '';
+  return { pid, startTicks, isKernelThread, process, cgroup: cgroup.replace(/^0::/, ''), ownView };
 }
 
 function mountsOf(mountinfo: string, device: string): Mount[] {
@@ -48,11 +105,6 @@ function groupsOf(mountinfo: string, device: string): Set<number> {
 
 function staysBehind({ peerGroup, master }: Mount, followed: ReadonlySet<number>): boolean {
   return ![peerGroup, master].some((group) => group !== undefined && followed.has(group));
-}
-
-/** "0::/rediacc.slice/rediacc-2816.slice/docker-ab.scope" -> "docker-ab.scope" */
-function unitOf(cgroup: string): string {
-  return cgroup.trim().split('/').at(-1) ?? '';
 }
 
 /** ESRCH: it has ended since it was listed; EINVAL: it has ended and its parent has not noticed yet. */

@@ -46,9 +46,15 @@ export function detachLoop(device: string): Command {
   return command('losetup', '--detach', device);
 }
 
-/** With `header` the device is opened by that file's header instead of its own, read-only. */
-export function luksOpen(device: string, mapping: string, key: Secret, header?: string): Command {
-  const how = header === undefined ? ['--allow-discards'] : ['--readonly', '--header', header];
+export interface OpenAs {
+  /** By that file's header instead of its own, read-only. */
+  header?: string | undefined;
+  /** No discards: what is freed inside stays taken on the datastore. */
+  keepsBlocks?: boolean;
+}
+
+export function luksOpen(device: string, mapping: string, key: Secret, { header, keepsBlocks }: OpenAs = {}): Command {
+  const how = header === undefined ? discards(keepsBlocks) : ['--readonly', '--header', header];
   const args = ['open', '--type', 'luks2', ...how, '--key-file', '-', device, mapping];
   // A memory-hard derivation on a busy machine takes its time.
   return { file: 'cryptsetup', args, stdin: key, timeoutMs: 300_000 };
@@ -68,8 +74,18 @@ export function isMemoryHard(metadata: string, slot: number): boolean {
   return keyslots[slot]?.kdf?.type?.startsWith('argon2') ?? false;
 }
 
-export function luksOpenWithKeyFile(device: string, mapping: string, keyFile: string): Command {
-  return command('cryptsetup', 'open', '--type', 'luks2', '--allow-discards', '--key-file', keyFile, device, mapping);
+export function luksOpenWithKeyFile(
+  device: string,
+  mapping: string,
+  keyFile: string,
+  { keepsBlocks }: Pick<OpenAs, 'keepsBlocks'> = {},
+): Command {
+  const how = [...discards(keepsBlocks), '--key-file', keyFile];
+  return command('cryptsetup', 'open', '--type', 'luks2', ...how, device, mapping);
+}
+
+function discards(keepsBlocks = false): string[] {
+  return keepsBlocks ? [] : ['--allow-discards'];
 }
 
 /** Exit 0 when the key opens (that slot of) the image, 2 when not; with `header` by that file's header instead of its own. */
@@ -145,7 +161,7 @@ export function luksMetadata(image: string): Command {
   return command('cryptsetup', 'luksDump', '--dump-json-metadata', image);
 }
 
-/** cryptsetup refuses to overwrite a backup: the caller removes the older one first. */
+/** cryptsetup refuses to write over a file, and writes in place: header-backup.ts makes one whole of it. */
 export function luksHeaderBackup(image: string, file: string): Command {
   return command('cryptsetup', 'luksHeaderBackup', image, '--header-backup-file', file);
 }

@@ -5,10 +5,11 @@
 import { RdcError } from '../protocol/errors.ts';
 import { exactSize, formatSize } from '../protocol/size.ts';
 import { command } from './command.ts';
-import { DATASTORE_FLOOR } from './create-plan.ts';
+import { hasItsBlocks, lengthen } from './create-plan.ts';
 import { checkExt4, type Ext4, explainCheckFailure, fills, growExt4, resizeExt4Apart } from './ext4.ts';
 import type { RepoFacts } from './facts.ts';
 import { explainOpenFailure, isWrongKey, luksResize, luksResizeWithKeyFile, oneAtATime, resizeLoop } from './luks.ts';
+import { DATASTORE_FLOOR, type Room, refuseReplayWithoutRoom } from './space-floors.ts';
 import type { Step } from './step.ts';
 import { run } from './step.ts';
 import type { RepoTarget } from './target.ts';
@@ -115,14 +116,15 @@ function resizeMapping({ name, paths: { mapping } }: RepoTarget, key: Key | unde
 }
 
 /** Durable before anything inside relies on it: after a power cut a filesystem larger than its device does not mount. */
-export function growImageStep({ paths }: RepoTarget, wantedBytes: number): Step<ResizeFacts> {
+export function growImageStep(target: RepoTarget, wantedBytes: number): Step<ResizeFacts> {
+  const { paths } = target;
   return {
     id: 'image.grow',
     title: 'grow the image',
     already: 'the image is large enough',
-    isDone: (facts) => (facts.image?.sizeBytes ?? 0) >= wantedBytes,
-    // ">": never less than it has, whatever has happened to it meanwhile.
-    actions: () => [run(command('truncate', `--size=>${wantedBytes}`, paths.image)), run(command('sync', paths.image))],
+    isDone: ({ image }) =>
+      image !== undefined && image.sizeBytes >= wantedBytes && hasItsBlocks(target, image, wantedBytes),
+    actions: () => [run(lengthen(target, wantedBytes)), run(command('sync', paths.image))],
   };
 }
 
@@ -138,12 +140,16 @@ export function awaitResizeStep(): Step<ResizeFacts> {
   };
 }
 
-/** Always, before anything is moved; `since` in milliseconds since the epoch. */
-export function checkFilesystemStep({ paths, name }: RepoTarget, since: number): Step<ResizeFacts> {
+/** Always, before anything is moved; `since` in milliseconds since the epoch, `room` on the datastore. */
+export function checkFilesystemStep(target: RepoTarget, since: number, room: Room): Step<ResizeFacts> {
+  const { paths, name } = target;
   return {
     id: 'filesystem.check',
     title: 'check the filesystem',
     already: 'the filesystem is checked',
+    guard: ({ filesystem }) => {
+      if (filesystem !== undefined) refuseReplayWithoutRoom(target, room, filesystem);
+    },
     isDone: (facts) => (facts.filesystem?.checkedAt ?? 0) >= Math.floor(since / 1000) * 1000,
     actions: () => [run(checkExt4(paths.mapperDevice))],
     explain: (error) => explainCheckFailure(error, name, paths.image),

@@ -1,6 +1,7 @@
 // The only door to the server. `agent/linux-system.ts` implements it on Linux; `test/helpers/fake-system.ts`
 // interprets the same commands over a model machine.
 import type { Command, CommandResult } from './command.ts';
+import type { Space } from './space.ts';
 
 export interface FileStat {
   kind: 'file' | 'directory' | 'symlink' | 'socket' | 'other';
@@ -30,10 +31,14 @@ export interface System {
   remove(path: string): Promise<void>;
   /** mkdir -p; the mode applies to directories that it creates. */
   makeDirectory(path: string, mode: number): Promise<void>;
+  /** Makes `path` a file of ours that takes so many bytes and holds nothing, or with 0 removes it. Nothing in `root` leads it elsewhere. Throws COMMAND_FAILED without room. */
+  reserve(root: string, path: string, bytes: number): Promise<void>;
   /** Names in byte order; undefined when the directory does not exist. */
   list(path: string): Promise<string[] | undefined>;
   /** lstat: a symlink is reported as such. undefined when absent. */
   stat(path: string): Promise<FileStat | undefined>;
+  /** Of the filesystem that holds the path (statfs(2)); no program is started. undefined when the path is absent. */
+  space(path: string): Promise<Space | undefined>;
   /** Monotonic milliseconds. */
   now(): number;
   /** Resolves after ms, rejects with CANCELLED when the run was cancelled. */

@@ -16,6 +16,8 @@ export interface RepoPaths {
   /** Which directories are up, and from what files: agent/deployed.ts. */
   deployed: string;
   home: string;
+  /** Takes room that can be given up on a full volume. */
+  reserve: string;
 }
 
 export interface NetworkNames {
@@ -49,6 +51,8 @@ export interface RepoTarget {
   /** Which pair of link addresses the namespace's veth uses; unique on the machine. */
   linkIndex: number;
   datastore: string;
+  /** The image has all its blocks, and keeps them. */
+  preallocated: boolean;
   paths: RepoPaths;
   net: NetworkNames;
   units: UnitNames;

@@ -113,22 +113,23 @@ function reloadDaemon({ net, units }: RepoTarget, { units: states, staleFiles }:
   return isDue ? [run(command('systemctl', 'reload', units.docker))] : [];
 }
 
-/** After the chain has stopped: nothing of this repository stays behind in /run. No reload: the units are not loaded any more. */
+/**
+ * After the chain has stopped: nothing of this repository stays behind in /run. No reload: the units are not loaded any more.
+ * The runtime directory, which holds a declared file, goes last: until then it is seen that something is left.
+ */
 export function forgetStep(target: RepoTarget, files: readonly DeclaredFile[]): Step<RepoFacts> {
-  const directories = files
-    .map(({ path }) => path.slice(0, path.lastIndexOf('/')))
-    .filter((path) => /\.(service|slice)\.d$/.test(path));
+  const { runtimeDir, dockerSocket, slice } = target.net;
+  const dropIns = files.filter(({ path }) => !path.startsWith(`${runtimeDir}/`));
   return {
     id: 'units.forget',
     title: 'remove the runtime files',
     already: 'no runtime file is left',
     isDone: (facts) => facts.presentFiles.length === 0 && !facts.socketLeft,
     actions: () => [
-      ...files.map(({ path }) => remove(path)),
-      ...directories.map((path) => remove(path)),
-      remove(target.net.dockerSocket),
-      run(command('rm', '--recursive', '--force', '--one-file-system', '--', target.net.runtimeDir)),
-      run(command('systemctl', 'stop', target.net.slice)),
+      ...dropIns.flatMap(({ path }) => [remove(path), remove(path.slice(0, path.lastIndexOf('/')))]),
+      remove(dockerSocket),
+      run(command('systemctl', 'stop', slice)),
+      run(command('rm', '--recursive', '--force', '--one-file-system', '--', runtimeDir)),
     ],
   };
 }

@@ -1,7 +1,7 @@
 // Opening and closing the encrypted volume. One image, one opening: the loop device is attached by us, exclusively,
 // and a second one of anybody's making is refused before every open. Closed is proven, never assumed: a successful
 // umount on the host says nothing about other mount namespaces.
-import { RdcError } from '../protocol/errors.ts';
+import { isCode, RdcError } from '../protocol/errors.ts';
 import type { Secret } from '../protocol/secret.ts';
 import { type Command, command } from './command.ts';
 import type { RepoFacts } from './facts.ts';
@@ -16,7 +16,7 @@ import {
 } from './luks.ts';
 import type { Action, Step } from './step.ts';
 import { makeDirectory, run } from './step.ts';
-import type { RepoPaths, RepoTarget } from './target.ts';
+import type { RepoTarget } from './target.ts';
 
 /** With `lockFile` the opening waits for others that take as much memory; with `header` it is by that file's header, read-only. */
 export type Key = { credential: Secret; lockFile?: string; header?: string } | { keyFile: string };
@@ -72,6 +72,13 @@ export function refuseForeignUse(target: RepoTarget, facts: RepoFacts): void {
   }
 }
 
+function attachedByAnotherName({ name, paths }: RepoTarget, cause: unknown): RdcError {
+  return new RdcError('VOLUME_IN_USE', `the image of repository "${name}" is attached under another name`, {
+    hint: `on the server: losetup --list, and stat ${paths.image} for its inode; then detach that one`,
+    cause,
+  });
+}
+
 export function attachStep(target: RepoTarget): Step<RepoFacts> {
   return {
     id: 'volume.attach',
@@ -80,6 +87,8 @@ export function attachStep(target: RepoTarget): Step<RepoFacts> {
     guard: (facts) => refuseForeignUse(target, facts),
     isDone: (facts) => facts.loops.length === 1,
     actions: () => [run(attachLoop(target.paths.image))],
+    // losetup(8) takes a device that has the same file by another name, instead of attaching it once more.
+    explain: (error) => (isCode(error, 'STEP_NOT_VERIFIED') ? attachedByAnotherName(target, error) : error),
     settleMs: 2000,
   };
 }
@@ -92,9 +101,9 @@ function openStep(target: RepoTarget, key: Key | undefined): Step<RepoFacts> {
     title: 'open the encrypted volume',
     already: 'the volume is open',
     guard: (facts) => refuseForeignUse(target, facts),
-    isDone: (facts) => facts.mapping !== undefined,
+    isDone: (facts) => facts.mapping !== undefined && facts.loops.every(({ autoclear }) => autoclear),
     actions: (facts) => [
-      run(openCommand(target, device(facts), key)),
+      ...(facts.mapping === undefined ? [run(openCommand(target, device(facts), key))] : []),
       // From here on the loop device goes away by itself when the mapping does, whatever crashes in between.
       run(detachLoop(device(facts))),
     ],
@@ -105,7 +114,7 @@ function openStep(target: RepoTarget, key: Key | undefined): Step<RepoFacts> {
     settleMs: 5000,
   };
 
-  function openCommand({ paths: { mapping } }: RepoTarget, loop: string, use: Key | undefined) {
+  function openCommand({ paths: { mapping }, preallocated }: RepoTarget, loop: string, use: Key | undefined) {
     if (use === undefined) {
       throw new RdcError(
         'CREDENTIAL_MISSING',
@@ -115,27 +124,30 @@ function openStep(target: RepoTarget, key: Key | undefined): Step<RepoFacts> {
         },
       );
     }
-    if ('keyFile' in use) return luksOpenWithKeyFile(loop, mapping, use.keyFile);
-    const open = luksOpen(loop, mapping, use.credential, use.header);
+    const keepsBlocks = preallocated;
+    if ('keyFile' in use) return luksOpenWithKeyFile(loop, mapping, use.keyFile, { keepsBlocks });
+    const open = luksOpen(loop, mapping, use.credential, { header: use.header, keepsBlocks });
     return use.lockFile === undefined ? open : oneAtATime(use.lockFile, open);
   }
 }
 
 /**
- * discard: freed space goes back to the sparse image and so to the host (SPEC section 4). --rw: without it mount(8) would mount a
+ * discard: freed space goes back to a sparse image and so to the host (SPEC section 4). --rw: without it mount(8) would mount a
  * mapping that a header's restore was cut off in read-only, with a warning only.
  */
-export function mountVolume({ mapperDevice, mountPoint }: RepoPaths): Command {
-  return command('mount', '--rw', '-t', 'ext4', '-o', 'discard', mapperDevice, mountPoint);
+export function mountVolume({ paths: { mapperDevice, mountPoint }, preallocated }: RepoTarget): Command {
+  const options = preallocated ? [] : ['-o', 'discard'];
+  return command('mount', '--rw', '-t', 'ext4', ...options, mapperDevice, mountPoint);
 }
 
-function mountStep({ paths, name }: RepoTarget): Step<RepoFacts> {
+function mountStep(target: RepoTarget): Step<RepoFacts> {
+  const { paths, name } = target;
   return {
     id: 'volume.mount',
     title: 'mount the filesystem',
     already: 'the filesystem is mounted',
     isDone: (facts) => facts.mounted,
-    actions: () => [makeDirectory(paths.mountPoint, 0o755), run(mountVolume(paths))],
+    actions: () => [makeDirectory(paths.mountPoint, 0o755), run(mountVolume(target))],
     explain: (error) =>
       new RdcError('VOLUME_DAMAGED', `the filesystem of repository "${name}" cannot be mounted`, {
         hint: `on the server: cryptsetup open ${paths.image} check && fsck.ext4 /dev/mapper/check; cryptsetup close check`,

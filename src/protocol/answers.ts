@@ -2,6 +2,7 @@
 // of them is in operations.ts.
 import * as z from 'zod';
 import { guidSchema, networkIdSchema, repoNameSchema, runIdSchema } from './ids.ts';
+import { spaceSchema } from './space.ts';
 import { attentionSchema } from './supervision.ts';
 
 export const serviceSchema = z.object({
@@ -23,6 +24,10 @@ export const repoSummarySchema = z.object({
   sizeBytes: z.number(),
   /** Bytes the sparse image takes on the datastore. */
   allocatedBytes: z.number(),
+  /** All of its size is taken on the datastore, whatever is in it. */
+  preallocated: z.boolean().optional(),
+  /** Inside, while it is mounted. */
+  space: spaceSchema.optional(),
   autostart: z.boolean(),
   parent: guidSchema.optional(),
   /** The run that is changing it now. */
@@ -53,10 +58,11 @@ export const repoStatusSchema = repoSummarySchema.extend({
     mapping: z.string().optional(),
     loopDevice: z.string().optional(),
     mounted: z.boolean(),
-    usedBytes: z.number().optional(),
-    freeBytes: z.number().optional(),
-    freeInodes: z.number().optional(),
   }),
+  /** Set aside inside for `repo rescue`, while it is mounted; 0: it was given up, or there was never room for it. */
+  reserveBytes: z.number().optional(),
+  /** Of the filesystem on which the image lies. */
+  datastore: spaceSchema.extend({ path: z.string() }).optional(),
   units: z.record(z.string(), z.string()),
   services: z.array(serviceSchema),
   /** Of a fork, for as long as that repository exists. */

@@ -2,7 +2,9 @@
 import * as z from 'zod';
 import { allOutputSchema, checkSchema, repoSummarySchema, runSummarySchema } from './answers.ts';
 import { absolutePathSchema } from './ids.ts';
+import { leftoverSchema } from './leftovers.ts';
 import { operation } from './operation.ts';
+import { spaceSchema } from './space.ts';
 import { attentionSchema, supervisionEventSchema, supervisionSettingsSchema } from './supervision.ts';
 
 export const MACHINE_OPERATIONS = {
@@ -46,8 +48,13 @@ export const MACHINE_OPERATIONS = {
         node: z.string(),
         startedAt: z.number(),
       }),
-      datastore: z
-        .object({ path: z.string(), filesystem: z.string(), totalBytes: z.number(), freeBytes: z.number() })
+      datastore: spaceSchema
+        .extend({
+          path: z.string(),
+          filesystem: z.string(),
+          /** Set aside on it; 0: it was given up, or there was never room for it. */
+          reserveBytes: z.number(),
+        })
         .optional(),
       registryMirrors: z.array(z.string()),
       repositories: z.array(repoSummarySchema),
@@ -65,6 +72,19 @@ export const MACHINE_OPERATIONS = {
     input: z.object({}),
     output: z.object({ checks: z.array(checkSchema) }),
     changes: false,
+  }),
+  'machine.prune': operation({
+    summary: 'machine prune',
+    /** The ids of the plan's steps that somebody has agreed to; absent: everything that is dead. */
+    input: z.object({ only: z.array(z.string()).optional() }),
+    output: z.object({
+      removed: z.array(leftoverSchema),
+      /** Not proven to be dead. */
+      left: z.array(leftoverSchema),
+      failed: z.array(z.object({ where: z.string(), reason: z.string() })),
+      changed: z.boolean(),
+    }),
+    changes: true,
   }),
   'machine.set-supervision': operation({
     summary: 'machine supervision',

@@ -14,6 +14,7 @@ import { KEY_OPERATIONS } from './key-operations.ts';
 import { operation } from './operation.ts';
 import { changedRepo, doneRepo, kdf, maybeCredential, oneRepo } from './repo-shapes.ts';
 import { secretSchema } from './secret.ts';
+import { spaceSchema } from './space.ts';
 
 /** LUKS sectors are 4096 bytes (SPEC section 4): an image that is no multiple of them cannot be formatted. */
 const SECTOR_BYTES = 4096;
@@ -36,6 +37,8 @@ const concurrency = z.number().int().min(1).max(64).default(1);
 /** Milliseconds to wait for each busy repository. */
 const waitMs = z.number().int().min(0).default(0);
 const timeoutMs = z.number().int().positive().optional();
+/** End who holds the volume: somebody has agreed to it. */
+const force = z.boolean().default(false);
 
 export const REPO_OPERATIONS = {
   ...KEY_OPERATIONS,
@@ -60,6 +63,8 @@ export const REPO_OPERATIONS = {
       sizeBytes: imageSize,
       credential: secretSchema,
       kdf,
+      /** Its whole size is taken on the datastore at once, and kept. */
+      preallocate: z.boolean().default(false),
     }),
     output: doneRepo.extend({ networkId: networkIdSchema }),
     changes: true,
@@ -91,7 +96,12 @@ export const REPO_OPERATIONS = {
     output: doneRepo,
     changes: true,
   }),
-  'repo.unmount': operation({ summary: 'repo unmount', input: oneRepo, output: doneRepo, changes: true }),
+  'repo.unmount': operation({
+    summary: 'repo unmount',
+    input: oneRepo.extend({ force }),
+    output: doneRepo,
+    changes: true,
+  }),
   'repo.up': operation({
     summary: 'repo up',
     input: oneRepo.extend({
@@ -111,7 +121,7 @@ export const REPO_OPERATIONS = {
   }),
   'repo.down': operation({
     summary: 'repo down',
-    input: oneRepo.extend({ unmount: z.boolean().default(false), timeoutMs }),
+    input: oneRepo.extend({ unmount: z.boolean().default(false), force, timeoutMs }),
     output: upOutput.omit({ services: true, directories: true }),
     changes: true,
   }),
@@ -163,6 +173,22 @@ export const REPO_OPERATIONS = {
     summary: 'repo resize',
     input: oneRepo.extend({ ...maybeCredential, sizeBytes: imageSize }),
     output: doneRepo.extend({ sizeBytes: z.number(), beforeBytes: z.number() }),
+    changes: true,
+  }),
+  'repo.rescue': operation({
+    summary: 'repo rescue',
+    input: oneRepo.extend(maybeCredential),
+    output: doneRepo.extend({
+      freedBytes: z.number(),
+      space: spaceSchema,
+      /** What is still too little for an `up`. */
+      lacking: z.enum(['bytes', 'inodes']).optional(),
+      mountPoint: z.string(),
+      /** The largest first; in bytes, or in files where inodes are lacking. */
+      largest: z.array(z.object({ what: z.string(), path: z.string(), amount: z.number() })),
+      /** All was counted. */
+      isWhole: z.boolean(),
+    }),
     changes: true,
   }),
   'repo.limits': operation({

@@ -5,7 +5,7 @@ import { guidSchema, repoNameSchema } from './ids.ts';
 /**
  * daemon-restarted: a docker daemon died and was started again · container-restarted: an unhealthy one ·
  * repository-started: brought back with a whole `up` · guard-restored: the firewall rules, after somebody took them away ·
- * failed: a try that did not help · needs-attention: given up · attention-cleared: by an `up` ·
+ * failed: a try that did not help · needs-attention: given up, or the datastore is full · attention-cleared: by an `up`, or by room ·
  * left-alone: down because of somebody else · notify-failed: the notify command
  */
 export const supervisionKindSchema = z.enum([
@@ -38,7 +38,7 @@ export type Attention = z.infer<typeof attentionSchema>;
 
 /** What a person may set, machine by machine. */
 export const supervisionSettingsSchema = z.object({
-  /** false: nothing is done and nothing told; systemd still starts dead daemons. */
+  /** false: nothing is done and nothing told, but of the datastore; systemd still starts dead daemons. */
   enabled: z.boolean(),
   /** A line for /bin/sh, run by root on the machine with each event as JSON on stdin; null: none. */
   notifyCommand: z

@@ -16,7 +16,6 @@ class SlowServer extends FakeSystem {
     super();
     const machine = { version: 1, datastore: '/mnt/rediacc', registryMirrors: [], setUpAt: '2026-01-01T00:00:00Z' };
     this.file('/etc/rediacc/machine.json', JSON.stringify(machine)).directory('/mnt/rediacc/.state');
-    this.program('stat', () => '1000000 1048576');
   }
 
   override async list(path: string) {

@@ -7,6 +7,7 @@ import type { Workbench } from '../../src/agent/repo-workbench.ts';
 import type { RunEvent } from '../../src/protocol/events.ts';
 import type { Guid, NetworkId, RepoName } from '../../src/protocol/ids.ts';
 import { type Answer, scriptedSystem } from '../helpers/scripted-system.ts';
+import { spaceWith } from '../helpers/space.ts';
 
 const targetOf = (name: string, digit: string, networkId: number) => {
   const guid = `${digit.repeat(8)}-1111-4111-8111-111111111111` as Guid;
@@ -30,10 +31,8 @@ function parent(state: State, allocatedBytes = 300 * 1024 ** 2): Workbench {
 
 /** Free bytes on the datastore, and how the copying command ends. */
 function machine({ freeBytes = 10 * 1024 ** 3, copy = {} as Answer }) {
-  return scriptedSystem(({ file }) => {
-    if (file === 'stat') return { stdout: `${freeBytes / 4096} 4096\n` };
-    return file === 'cp' || file === 'systemd-run' ? copy : {};
-  });
+  const system = scriptedSystem(({ file }) => (file === 'cp' || file === 'systemd-run' ? copy : {}));
+  return { ...system, space: async () => spaceWith(freeBytes) };
 }
 
 async function copied(state: State, shares: boolean, copy: Answer = {}) {

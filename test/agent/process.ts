@@ -18,7 +18,7 @@ export async function bundle(file: string, directory: string): Promise<string> {
     platform: 'node',
     format: 'esm',
     loader: TEXT,
-    define: { __RDC_VERSION__: '"0.1.0"' },
+    define: { __RDC_VERSION__: '"0.1.0"', __FAULT_HOOK__: 'false' },
     banner: {
       js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
     },

@@ -24,13 +24,14 @@ class Server extends FakeSystem {
       .file(IMAGE, 'data', 0o600)
       .file(BACKUP, this.#metadata());
     this.program('cryptsetup', ({ args, stdin }) => this.#cryptsetup(args, stdin));
-    this.program('stat', () => '1000000 1048576');
   }
 
   #cryptsetup(args: readonly string[], stdin: string) {
     const slot = args[args.indexOf('--key-slot') + 1] ?? '';
     switch (args[0]) {
       case 'open': {
+        const header = args[args.indexOf('--header') + 1] ?? '';
+        if (args.includes('--header') && !this.nodes.get(header)?.text.startsWith('{')) return { exitCode: 1 };
         if (!args.includes('--key-slot')) return { exitCode: [...this.slots.values()].includes(stdin) ? 0 : 2 };
         if (!this.slots.has(slot)) return { exitCode: 1 };
         return { exitCode: this.slots.get(slot) === stdin ? 0 : 2 };
@@ -44,7 +45,7 @@ class Server extends FakeSystem {
         this.slots.delete(args.at(-1) ?? '');
         return '';
       case 'luksHeaderBackup':
-        this.file(BACKUP, this.#metadata());
+        this.file(args.at(-1) ?? '', this.#metadata());
         return '';
       default:
         throw new Error(`no model of cryptsetup ${String(args[0])}`);
@@ -84,12 +85,27 @@ test('a rotation cut off at any point: one of the two opens, and either way a la
     server.crashAfter = Number.POSITIVE_INFINITY;
     const left = [...server.slots.values()];
     expect(left.includes('old') || left.includes('new'), `point ${point}`).toBe(true);
+    expect(server.nodes.get(BACKUP)?.text, `point ${point}`).toMatch(/^\{"keyslots":.*\}$/);
     // As rdc goes on where it has seen that the new one alone opens.
     await rotate(server, left.includes('old') ? 'old' : 'new', 'third');
     expect([...server.slots], `point ${point}`).toEqual([['0', 'third']]);
     expect(server.nodes.get(BACKUP)?.text).toBe('{"keyslots":{"0":"third"}}');
     if (!cut) return;
   }
+});
+
+test('a header backup that comes out torn does not take the place of the whole one, and does not stay', async () => {
+  const server = new Server();
+  const cryptsetup = server.programs.get('cryptsetup');
+  server.program('cryptsetup', (call) => {
+    if (call.args[0] !== 'luksHeaderBackup') return cryptsetup?.(call) ?? '';
+    server.file(call.args.at(-1) ?? '', 'torn');
+    return '';
+  });
+  const before = server.nodes.get(BACKUP)?.text;
+  await expect(rotate(server, 'old', 'new')).rejects.toMatchObject({ code: 'COMMAND_FAILED' });
+  expect([...server.nodes.keys()].filter((path) => path.startsWith(BACKUP))).toEqual([BACKUP]);
+  expect(server.nodes.get(BACKUP)?.text).toBe(before);
 });
 
 test('a create that is repeated with another credential does not pass for done', async () => {

@@ -398,7 +398,7 @@ describe('the next daemon', () => {
     await runs.recover();
     expect(ended.sort()).toEqual([ago[0], ago[1]]);
     const { result, texts } = await followed(runs, ago[0] as RunId);
-    expect(result).toMatchObject({ outcome: 'interrupted', error: { code: 'FAILED' } });
+    expect(result).toMatchObject({ outcome: 'interrupted', error: { code: 'RUN_INTERRUPTED' } });
     expect(texts).toEqual(['warning']);
     const summaries = await runs.list(10);
     // Older than 30 days, but one of them goes on.

@@ -7,6 +7,7 @@ import type { RunId } from '../../src/protocol/ids.ts';
 import { type InputOf, OPERATIONS } from '../../src/protocol/operations.ts';
 import { FakeHost } from '../helpers/fake-host.ts';
 import { Crash } from '../helpers/fake-system.ts';
+import { spaceWith } from '../helpers/space.ts';
 import { DATASTORE, FILES, RECORD, SUDO_LINE } from '../scenarios/setup.ts';
 
 const NOW = Date.UTC(2026, 0, 2);
@@ -61,6 +62,7 @@ describe('a fresh server', () => {
       'guard.refresh',
       'sudo.rule',
       'machine.record',
+      'datastore.reserve',
     ]);
     expect(host.tree('/mnt/rediacc').map((line) => line.trim())).toEqual(DATASTORE);
     expect(
@@ -128,7 +130,41 @@ describe('a fresh server', () => {
       'firewall.firewalld already',
       'sudo.rule change',
       'machine.record change',
+      'datastore.reserve change',
     ]);
+  });
+});
+
+describe('the reserve of the datastore', () => {
+  it('is made by a second setup where the first one knew nothing of it, and not where there is no room', async () => {
+    const host = new FakeHost();
+    await setUp(host);
+    host.nodes.delete('/mnt/rediacc/.reserve');
+    host.spaces.set('/mnt/rediacc', spaceWith(500 * 1024 ** 2));
+    expect((await setUp(host)).output?.changed).toBe(false);
+    host.spaces.clear();
+    expect(stepsDone((await setUp(host)).events)).toEqual(['datastore.reserve']);
+    expect(host.nodes.get('/mnt/rediacc/.reserve')?.sizeBytes).toBe(256 * 1024 ** 2);
+  });
+
+  it('where its filesystem cannot have one, that is told, and the machine is set up', async () => {
+    const host = new FakeHost();
+    host.reserve = () => Promise.reject(new Error('Operation not supported'));
+    const { outcome, events } = await setUp(host);
+    expect(outcome).toBe('done');
+    expect(events).toContainEqual({
+      kind: 'warning',
+      message: 'the datastore has no reserve: Operation not supported',
+    });
+  });
+
+  it('is not left below a pool, and keeps nobody from making one', async () => {
+    const host = new FakeHost();
+    await setUp(host);
+    host.journal.length = 0;
+    await setUp(host, { datastoreSizeBytes: 10 * 1024 ** 3 });
+    const order = ['remove /mnt/rediacc/.reserve', 'run systemctl enable --quiet --now mnt-rediacc.mount'];
+    expect(host.journal.filter((line) => order.includes(line))).toEqual(order);
   });
 });
 

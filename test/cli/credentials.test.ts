@@ -97,10 +97,13 @@ describe('create', () => {
     },
   );
 
-  test('a create that is cancelled may leave an image: its key is kept', async () => {
+  test.each([
+    ['CANCELLED', 'is cancelled'],
+    ['RUN_INTERRUPTED', 'ends with its agent'],
+  ] as const)('a create whose run (%s) %s may leave an image: its key is kept', async (code, _how) => {
     const world = workstation('m');
     world.machine.before = (operation) => {
-      if (operation === 'repo.create') throw new RdcError('CANCELLED', 'the run was cancelled');
+      if (operation === 'repo.create') throw new RdcError(code, 'the run did not come to its end');
     };
     expect(await world.rdc('repo create shop --size 1G')).toMatchObject({ exitCode: 1 });
     expect(only(world)).toBeDefined();

@@ -6,6 +6,7 @@ import type { AgentClient, Follower, TypedRunResult } from '../../src/cli/agent-
 import { RdcError, toWireError } from '../../src/protocol/errors.ts';
 import type { RunEvent } from '../../src/protocol/events.ts';
 import type { Guid, RepoName, RunId } from '../../src/protocol/ids.ts';
+import type { LeftoverKind } from '../../src/protocol/leftovers.ts';
 import {
   OPERATIONS,
   type OperationName,
@@ -18,6 +19,7 @@ import {
   type RunResult,
 } from '../../src/protocol/operations.ts';
 import { revealForWire, Secret } from '../../src/protocol/secret.ts';
+import { levelOf } from '../../src/protocol/space.ts';
 import { DEFAULT_SUPERVISION } from '../../src/protocol/supervision.ts';
 
 export interface FakeRepo {
@@ -26,11 +28,16 @@ export interface FakeRepo {
   networkId: number;
   state: RepoSummary['state'];
   sizeBytes: number;
+  preallocated?: boolean;
   /** What opens it: slot 0, and during a rotation another one. */
   keys: string[];
   autostart?: boolean;
   /** Its header opens nothing any more. */
   damaged?: boolean;
+  /** How full it is, while it is open. */
+  usedPercent?: number;
+  /** Its reserve was given up. */
+  isRescued?: boolean;
   attention?: RepoSummary['attention'];
   parent?: Guid;
   limits: { memoryBytes: number | null; cpus: number | null };
@@ -40,6 +47,8 @@ type Input = Record<string, unknown>;
 
 export class FakeMachine {
   setUp = true;
+  /** Of its datastore. */
+  usedPercent = 50;
   fit = true;
   readonly repos: FakeRepo[] = [];
   /** Functions that fail in `up` and `down` without stopping the pass. */
@@ -50,6 +59,10 @@ export class FakeMachine {
   lastBoot: OutputOf<'repo.autostart-list'>['repositories'][number]['lastBoot'];
   /** What `machine doctor` finds. */
   findingsOfDoctor: OutputOf<'machine.doctor'>['checks'] = [];
+  /** Who holds the volume of whatever is unmounted. */
+  holders: string[] = [];
+  /** What `machine prune` removes, and of it what resists. */
+  leftovers: { kind: LeftoverKind; what: string; because: string; resists?: boolean }[] = [];
   /** What `machine status` tells of the supervisor. */
   supervision: OutputOf<'machine.status'>['supervision'] = { ...DEFAULT_SUPERVISION, events: [] };
   /** Services that are gone and keep their slot. */
@@ -106,8 +119,8 @@ export class FakeMachine {
           datastore: {
             path: '/mnt/rediacc',
             filesystem: 'ext4',
-            totalBytes: 100 * 1024 ** 3,
-            freeBytes: 50 * 1024 ** 3,
+            ...spaceUsed(this.usedPercent),
+            reserveBytes: 256 * 1024 ** 2,
           },
           ...{ registryMirrors: [], repositories: this.repos.map(summary) },
           supervision: this.supervision,
@@ -115,7 +128,10 @@ export class FakeMachine {
       case 'repo.list':
         return { repositories: this.repos.map(summary) };
       case 'repo.status':
-        return status(this.find(input.repo));
+        return {
+          ...status(this.find(input.repo)),
+          datastore: { path: '/mnt/rediacc', ...spaceUsed(this.usedPercent) },
+        };
       case 'repo.validate': {
         const { name, guid } = this.find(input.repo);
         return { name, guid, findings: this.findings, services: ['api'], vanished: this.vanished };
@@ -179,6 +195,19 @@ export class FakeMachine {
     { dryRun, report }: { dryRun: boolean; report(event: RunEvent): void },
   ): Promise<RunResult> {
     const title = OPERATIONS[operation].summary;
+    if (dryRun && operation === 'machine.prune') {
+      const steps = this.leftovers.map(({ kind, what, because }) => ({
+        ...{ id: `${kind} ${what}`, title: `remove ${kind} ${what}: dead because ${because}` },
+        expect: 'change' as const,
+      }));
+      report({ kind: 'plan', steps });
+      return { run, outcome: 'planned', warnings: [] };
+    }
+    if (dryRun && input.force === true) {
+      const steps = this.holders.map((who) => ({ id: `end.${who}`, title: `end ${who}`, expect: 'change' as const }));
+      report({ kind: 'plan', steps });
+      return { run, outcome: 'planned', warnings: [] };
+    }
     if (dryRun && !operation.endsWith('-all')) {
       report({ kind: 'plan', steps: [{ id: 'x', title, expect: 'change', actions: ['do it'] }] });
       return { run, outcome: 'planned', warnings: [] };
@@ -259,6 +288,7 @@ export class FakeMachine {
         changed: Object.entries(settings).some(([key, value]) => before[key as keyof typeof settings] !== value),
       };
     }
+    if (operation === 'machine.prune') return this.#prune(input.only as string[] | undefined);
     if (operation === 'repo.create') return this.#create(input);
     const repo = this.find(input.repo);
     const { name, guid } = repo;
@@ -268,6 +298,7 @@ export class FakeMachine {
         this.#open(repo, input);
         return { name, guid, state: repo.state, changed: before !== repo.state };
       case 'repo.unmount':
+        this.#release(repo, input);
         repo.state = 'closed';
         return { name, guid, state: repo.state, changed: before !== repo.state };
       case 'repo.up': {
@@ -283,6 +314,7 @@ export class FakeMachine {
         return { name, guid, state: repo.state, changed: true, services, directories: ['.'], failed: this.#failed() };
       }
       case 'repo.down':
+        if (input.unmount === true) this.#release(repo, input);
         repo.state = input.unmount === true ? 'closed' : 'daemon';
         return { name, guid, state: repo.state, changed: before !== repo.state, failed: this.#failed() };
       case 'repo.prune-slots': {
@@ -319,6 +351,21 @@ export class FakeMachine {
         const sizes = { sizeBytes: repo.sizeBytes, beforeBytes };
         return { name, guid, state: before, ...sizes, changed: beforeBytes !== repo.sizeBytes };
       }
+      case 'repo.rescue': {
+        this.#open(repo, input);
+        const isDue = (repo.usedPercent ?? 1) >= 95 && repo.isRescued !== true;
+        repo.isRescued ||= isDue;
+        if (isDue) repo.usedPercent = (repo.usedPercent ?? 1) - 4;
+        const space = spaceUsed(repo.usedPercent ?? 1);
+        const lacking = space.level === 'critical' ? { lacking: 'bytes' as const } : {};
+        const largest = [
+          { what: 'exports/all.tar', path: 'exports/all.tar', amount: 70 * 1024 ** 3 },
+          { what: 'docker volume shop_db', path: '.rediacc/docker/volumes/shop_db', amount: 20 * 1024 ** 3 },
+        ];
+        const room = { freedBytes: isDue ? 4 * 1024 ** 3 : 0, space, ...lacking, largest, isWhole: true };
+        const mountPoint = `/mnt/rediacc/repos/${guid}`;
+        return { name, guid, state: repo.state, changed: isDue || before !== repo.state, mountPoint, ...room };
+      }
       case 'repo.delete':
         this.repos.splice(this.repos.indexOf(repo), 1);
         return { name, guid, changed: true };
@@ -332,6 +379,25 @@ export class FakeMachine {
       case 'repo.fork':
         return this.#fork(repo, input);
     }
+  }
+
+  #release({ name }: FakeRepo, { force }: Input): void {
+    if (this.holders.length > 0 && force !== true)
+      throw new RdcError(
+        'VOLUME_IN_USE',
+        `the volume of repository "${name}" is still held by ${this.holders.join(', ')}`,
+      );
+    this.holders = [];
+  }
+
+  #prune(only: string[] | undefined) {
+    const due = this.leftovers.filter(({ kind, what }) => only?.includes(`${kind} ${what}`) ?? true);
+    const removed = due.filter(({ resists }) => !resists).map(({ kind, what, because }) => ({ kind, what, because }));
+    const failed = due
+      .filter(({ resists }) => resists)
+      .map(({ kind, what }) => ({ where: `${kind} ${what}`, reason: 'busy' }));
+    this.leftovers = this.leftovers.filter(({ what }) => !removed.some((one) => one.what === what));
+    return { removed, left: [], failed, changed: removed.length > 0 };
   }
 
   #fork(parent: FakeRepo, input: Input) {
@@ -356,13 +422,14 @@ export class FakeMachine {
     return { name: String(name), guid: guid as Guid, networkId, state: 'closed' as const, changed: same === undefined };
   }
 
-  #make({ name, guid, sizeBytes, credential }: Input): FakeRepo {
+  #make({ name, guid, sizeBytes, credential, preallocate }: Input): FakeRepo {
     const repo: FakeRepo = {
       name: name as RepoName,
       guid: guid as Guid,
       networkId: this.#nextNetworkId,
       state: 'closed',
       sizeBytes: Number(sizeBytes),
+      ...(preallocate === true ? { preallocated: true } : {}),
       keys: [String(credential)],
       limits: { memoryBytes: null, cpus: null },
     };
@@ -442,8 +509,34 @@ function wire(operation: OperationName, input: unknown): Input {
   );
 }
 
-function summary({ name, guid, networkId, state, sizeBytes, attention, parent }: FakeRepo) {
+/** Of 100 GiB. */
+function spaceUsed(usedPercent: number) {
+  const usedBytes = usedPercent * 1024 ** 3;
+  const totalBytes = 100 * 1024 ** 3;
+  const inodes = { totalInodes: 6_553_600, freeInodes: 6_000_000 };
   return {
+    totalBytes,
+    usedBytes,
+    freeBytes: totalBytes - usedBytes,
+    ...inodes,
+    usedPercent,
+    level: levelOf(usedPercent),
+  };
+}
+
+function summary({
+  name,
+  guid,
+  networkId,
+  state,
+  sizeBytes,
+  attention,
+  parent,
+  usedPercent = 1,
+  preallocated,
+}: FakeRepo) {
+  return {
+    ...(preallocated === true ? { preallocated } : {}),
     name,
     guid,
     ...(parent === undefined ? {} : { parent }),
@@ -452,6 +545,7 @@ function summary({ name, guid, networkId, state, sizeBytes, attention, parent }:
     state,
     sizeBytes,
     allocatedBytes: 20 * 1024 ** 2,
+    ...(state === 'closed' ? {} : { space: spaceUsed(usedPercent) }),
     autostart: false,
     ...(attention === undefined ? {} : { attention }),
   };
@@ -465,9 +559,7 @@ function status(repo: FakeRepo) {
     mountPoint: `/mnt/rediacc/repos/${guid}`,
     image: `/mnt/rediacc/repositories/${guid}`,
     dockerSocket: `/run/rediacc/docker-${networkId}.sock`,
-    volume: open
-      ? { mapping: `/dev/mapper/rediacc-${guid}`, mounted: true, usedBytes: 1024 ** 2, freeBytes: 1024 ** 3 }
-      : { mounted: false },
+    volume: open ? { mapping: `/dev/mapper/rediacc-${guid}`, mounted: true } : { mounted: false },
     ...{ units: {}, services: [], limits: repo.limits },
   };
 }

@@ -42,6 +42,7 @@ const PRESENT = [
   'umount',
   'losetup',
   'flock',
+  'find',
   'findmnt',
   'mountpoint',
   'fallocate',

@@ -2,9 +2,11 @@
 // is an error of the test, never a silent success.
 import type { Command, CommandResult } from '../../src/lifecycle/command.ts';
 import { describeCommand } from '../../src/lifecycle/command.ts';
+import type { Space } from '../../src/lifecycle/space.ts';
 import type { FileStat, InsideRead, OutputSink, System } from '../../src/lifecycle/system.ts';
 import { RdcError } from '../../src/protocol/errors.ts';
 import { Secret } from '../../src/protocol/secret.ts';
+import { AMPLE } from './space.ts';
 
 export interface FakeNode {
   kind: FileStat['kind'];
@@ -38,6 +40,8 @@ export class FakeSystem implements System {
   /** Actions that may still happen before a Crash is thrown. */
   crashAfter = Number.POSITIVE_INFINITY;
   clockMs = 0;
+  /** By path; others have ample space. */
+  readonly spaces = new Map<string, Space>();
 
   file(path: string, text = '', mode = 0o644): this {
     this.#parents(path);
@@ -113,6 +117,12 @@ export class FakeSystem implements System {
     if (!this.nodes.has(path)) this.directory(path, mode);
   }
 
+  async reserve(_root: string, path: string, bytes: number): Promise<void> {
+    this.#act(`reserve ${bytes} in ${path}`);
+    if (bytes === 0) this.nodes.delete(path);
+    else Object.assign(this.file(path, '', 0o600).nodes.get(path) ?? {}, { sizeBytes: bytes });
+  }
+
   async list(path: string): Promise<string[] | undefined> {
     if (this.nodes.get(path)?.kind !== 'directory') return undefined;
     return this.#children(path).sort();
@@ -123,6 +133,10 @@ export class FakeSystem implements System {
     if (node === undefined) return undefined;
     const sizeBytes = node.sizeBytes ?? Buffer.byteLength(node.text);
     return { kind: node.kind, sizeBytes, allocatedBytes: sizeBytes, mode: node.mode, uid: node.uid, gid: node.gid };
+  }
+
+  async space(path: string): Promise<Space | undefined> {
+    return this.spaces.get(path) ?? AMPLE;
   }
 
   now(): number {
@@ -173,6 +187,7 @@ const COREUTILS: Record<string, FakeProgram> = {
     machine.nodes.set(to, node);
     return '';
   },
+  sync: () => '',
   rm: ({ machine, args }) => {
     for (const path of args.filter((word) => !word.startsWith('-'))) machine.nodes.delete(path);
     return '';

@@ -3,6 +3,7 @@
 import type { Command, CommandResult } from '../../src/lifecycle/command.ts';
 import type { OutputSink, System } from '../../src/lifecycle/system.ts';
 import { RdcError } from '../../src/protocol/errors.ts';
+import { AMPLE } from './space.ts';
 
 export interface Answer {
   exitCode?: number;
@@ -57,6 +58,9 @@ export function scriptedSystem(
     async makeDirectory() {
       return undefined;
     },
+    async reserve() {
+      return undefined;
+    },
     async list(path) {
       const names = children(path);
       return names.length === 0 ? undefined : names;
@@ -67,6 +71,7 @@ export function scriptedSystem(
       if (text !== undefined) return { ...shape, kind: 'file' as const, sizeBytes: text.length };
       return children(path).length > 0 ? { ...shape, kind: 'directory' as const } : undefined;
     },
+    space: async () => AMPLE,
     now: () => clock,
     async sleep(ms) {
       clock += ms;

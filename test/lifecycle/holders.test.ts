@@ -1,25 +1,37 @@
 import { expect, test } from 'vitest';
-import { findHolders } from '../../src/lifecycle/holders.ts';
+import { containerOf, describeHolders } from '../../src/lifecycle/holder-text.ts';
+import { findHolders, findVolumeHolders, type Holder } from '../../src/lifecycle/holders.ts';
 import { scriptedSystem } from '../helpers/scripted-system.ts';
 
 const MOUNT = '/mnt/rediacc/repos/shop';
 const SOURCE = '- ext4 /dev/mapper/rediacc-shop rw';
-const HOST = `25 1 8:1 / / rw shared:1 - ext4 /dev/vda rw\n55 26 253:0 / ${MOUNT} rw shared:123 ${SOURCE}\n`;
+const ROOT = '25 1 8:1 / / rw shared:1 - ext4 /dev/vda rw\n';
+const HOST = `${ROOT}55 26 253:0 / ${MOUNT} rw shared:123 ${SOURCE}\n`;
 /** As udevd's view of it was on a Debian 13 machine. */
 const FOLLOWS = `58 69 253:0 / ${MOUNT} rw shared:126 master:123 ${SOURCE}\n`;
 const PEER = `59 69 253:0 / ${MOUNT} rw shared:123 ${SOURCE}\n`;
 const PRIVATE = `60 69 253:0 / ${MOUNT} rw ${SOURCE}\n`;
 const OTHER_VOLUME = `61 69 253:1 / ${MOUNT} rw ${SOURCE}\n`;
+const CGROUP = '/rediacc.slice/rediacc-2816.slice/docker-ab.scope';
+/** proc_pid_stat(5), a name that makes it hard; flags are field 9. */
+const stat = (flags = 4194560, state = 'S') =>
+  `7 (a) b (c) ${state} 1 7 7 0 -1 ${flags} 100 0 0 0 1 1 0 0 20 0 1 0 4242 1000 10`;
 
-function machineWith(view: string, host = HOST) {
-  return scriptedSystem(() => ({}), {
+function machineWith(view: string, { host = HOST, users = '', ...more }: Record<string, string> = {}) {
+  return scriptedSystem(({ file }) => ({ stdout: file === 'find' ? users : '' }), {
     '/proc/self/mountinfo': host,
     '/proc/7/mountinfo': view,
     '/proc/7/comm': 'postgres\n',
-    '/proc/7/cgroup': '0::/rediacc.slice/rediacc-2816.slice/docker-ab.scope\n',
+    '/proc/7/cgroup': `0::${CGROUP}\n`,
+    '/proc/7/stat': stat(),
     '/proc/version': 'not a process',
+    ...more,
   });
 }
+
+const POSTGRES: Holder = {
+  ...{ pid: 7, startTicks: 4242, isKernelThread: false, process: 'postgres', cgroup: CGROUP, ownView: true },
+};
 
 test.each([
   ['the host itself', HOST],
@@ -39,11 +51,59 @@ test.each(['ESRCH', 'EINVAL'])('a process that has ended (%s) holds nothing', as
   expect(await findHolders({ ...machine, readFile }, '253:0')).toEqual([]);
 });
 
-test('a view of its own holds the volume, and is named by process and container', async () => {
-  const holder = { pid: 7, process: 'postgres', unit: 'docker-ab.scope' };
-  expect(await findHolders(machineWith(PRIVATE), '253:0')).toEqual([holder]);
+test('a view of its own holds the volume, and is known by process, start and cgroup', async () => {
+  expect(await findHolders(machineWith(PRIVATE), '253:0')).toEqual([POSTGRES]);
+  expect(await findHolders(machineWith(PRIVATE, { '/proc/7/stat': stat(0x0020_0000) }), '253:0')).toMatchObject([
+    { isKernelThread: true },
+  ]);
+  expect(await findHolders(machineWith(PRIVATE, { '/proc/7/stat': stat(0, 'Z') }), '253:0')).toEqual([]);
 });
 
 test('a view that followed a mount which the host no longer has holds it too', async () => {
-  expect(await findHolders(machineWith(FOLLOWS, ''), '253:0')).toHaveLength(1);
+  expect(await findHolders(machineWith(FOLLOWS, { host: '' }), '253:0')).toHaveLength(1);
+});
+
+test('what uses the mount in the view of the host, what is mounted on it or of it, and what lies in it', async () => {
+  const nested = `${HOST}56 55 0:50 / ${MOUNT}/a rw - tmpfs tmpfs rw\n57 56 0:51 / ${MOUNT}/a/b rw - tmpfs tmpfs rw\n`;
+  const machine = machineWith(nested, {
+    host: `${nested}58 25 253:0 /x /mnt/x rw ${SOURCE}\n59 25 0:52 / ${MOUNT}-other rw - tmpfs tmpfs rw\n`,
+    users: `/proc/7/fd/3 ${MOUNT}/a file\0/proc/7/cwd ${MOUNT}\0`,
+    '/sys/block/loop5/loop/backing_file': `${MOUNT}/disk.img\n`,
+    '/sys/block/loop6/loop/backing_file': '/var/disk.img\n',
+  });
+  const held = await findVolumeHolders(machine, { device: '253:0', mountPoint: MOUNT });
+  expect(held).toEqual({
+    processes: [{ ...POSTGRES, ownView: false }],
+    mounts: ['/mnt/x', `${MOUNT}/a/b`, `${MOUNT}/a`],
+    loops: ['/dev/loop5'],
+  });
+  // Control: nothing of that holds another volume.
+  const other = await findVolumeHolders(machineWith(HOST), { device: '253:9', mountPoint: '/mnt/rediacc/repos/blog' });
+  expect(other).toEqual({ processes: [], mounts: [], loops: [] });
+});
+
+const ID = 'ab'.repeat(32);
+test.each([
+  [`/system.slice/docker-${ID}.scope`, { id: ID, repo: undefined, engine: 'docker' }],
+  [`/machine.slice/libpod-${ID}.scope`, { id: ID, repo: undefined, engine: 'podman' }],
+  [
+    `/rediacc.slice/rediacc-2816.slice/rediacc-docker@0d6f1a52-7c1e-4b7e-9d0a-0a1b2c3d4e5f.service/containers/${ID}`,
+    { id: ID, repo: '0d6f1a52-7c1e-4b7e-9d0a-0a1b2c3d4e5f', engine: 'docker' },
+  ],
+  ['/user.slice/session-3.scope', undefined],
+])('the container of %s', (cgroup, expected) => expect(containerOf({ cgroup })).toEqual(expected));
+
+test('in words: several of one unit are counted, a container has its name, twenty are named', () => {
+  const nameOf = () => 'container "db" of the host\'s docker';
+  const inContainer = { ...POSTGRES, cgroup: `/system.slice/docker-${ID}.scope` };
+  const bash = { ...POSTGRES, process: 'bash', cgroup: '/user.slice/session-3.scope', ownView: false };
+  const processes = [inContainer, { ...inContainer, pid: 8 }, bash];
+  expect(describeHolders({ processes, mounts: ['/mnt/x'], loops: ['/dev/loop5'] }, nameOf)).toEqual([
+    'postgres (pid 7, container "db" of the host\'s docker, mount namespace of its own) and 1 more of it',
+    'bash (pid 7, session-3.scope)',
+    'a mount at /mnt/x',
+    '/dev/loop5, attached to a file in it',
+  ]);
+  const mounts = Array.from({ length: 25 }, (_, index) => `/mnt/${index}`);
+  expect(describeHolders({ processes: [], mounts, loops: [] }, nameOf).at(-1)).toBe('5 more');
 });

@@ -72,7 +72,7 @@ describe('where blocks cannot be shared', () => {
     const open = await desk.rdc('repo fork shop --as other');
     expect(open).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('rdc repo down shop --unmount') });
     await desk.done('repo unmount shop');
-    await vm.root('fallocate -l $(($(stat -f -c "%a * %S" /mnt/rediacc) - 60000000)) /mnt/rediacc/filler');
+    await vm.root('fallocate -l $(($(stat -f -c "%a * %S" /mnt/rediacc) - 70000000)) /mnt/rediacc/filler');
     expect(await desk.rdc('repo fork shop --as other')).toMatchObject({ exitCode: 13 });
     await vm.root('rm /mnt/rediacc/filler');
     expect(await vm.root('ls /mnt/rediacc/repositories | wc -l')).toBe('2');

@@ -33,16 +33,16 @@ export interface Desk {
 
 const ANY_EXIT_CODE = Array.from({ length: 256 }, (_, code) => code);
 
-/** With ~/.ssh/id_ed25519 that the machine's accounts accept. */
-export async function openDesk(vm: Pick<VmInstance, 'identityFile'>): Promise<Desk> {
+/** With ~/.ssh/id_ed25519 that the machine's accounts accept. `program`: another build of rdc. */
+export async function openDesk(vm: Pick<VmInstance, 'identityFile'>, program = RDC): Promise<Desk> {
   const home = await mkdtemp(join(tmpdir(), 'rdc-desk-'));
   await mkdir(join(home, '.ssh'), { mode: 0o700 });
   await copyFile(vm.identityFile, join(home, '.ssh/id_ed25519'));
   const cacheHome = process.env.XDG_CACHE_HOME ?? join(process.env.HOME ?? '/root', '.cache');
   const env = { HOME: home, XDG_CONFIG_HOME: join(home, '.config'), XDG_CACHE_HOME: cacheHome, NO_COLOR: '1' };
-  const words = (line: string, program = RDC) => [program, ...line.split(' ').map((word) => word.replace(/^~/, home))];
-  const rdc: Desk['rdc'] = (line, { program, ...options } = {}) =>
-    exec([process.execPath, ...words(line, program)], {
+  const words = (line: string, build = program) => [build, ...line.split(' ').map((word) => word.replace(/^~/, home))];
+  const rdc: Desk['rdc'] = (line, { program: build, ...options } = {}) =>
+    exec([process.execPath, ...words(line, build)], {
       timeoutMs: 600_000,
       cwd: home,
       ...options,

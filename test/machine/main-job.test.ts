@@ -100,7 +100,7 @@ describe('the complete example', () => {
     );
     expect(again.changed).toBe(false);
     const tree = await vm.root(
-      "find /mnt/rediacc -type d ! -name lost+found -printf '%m directory %p\\n' | LC_ALL=C sort",
+      "find /mnt/rediacc ! -name lost+found \\( -type d -printf '%m directory %p\\n' -o -printf '%m file %p\\n' \\) | LC_ALL=C sort",
     );
     expect(tree.split('\n')).toEqual(DATASTORE);
     const paths = FILES.map((line) => line.split(' ')[1]).join(' ');

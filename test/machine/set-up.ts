@@ -13,10 +13,15 @@ export interface SetUp {
   desk: Desk;
 }
 
+export interface SetUpOptions extends Omit<VmOptions, 'flavour' | 'origin'> {
+  /** Another build of rdc, which brings its own agent with its first command on the machine. */
+  program?: string;
+}
+
 /** The caller must `destroy()` both. */
-export async function startSetUp(options: Omit<VmOptions, 'flavour' | 'origin'> = {}): Promise<SetUp> {
+export async function startSetUp({ program, ...options }: SetUpOptions = {}): Promise<SetUp> {
   const vm = await startTestVm({ ...options, origin: await setUpOnce() });
-  return { vm, desk: await knowing(vm) };
+  return { vm, desk: await knowing(vm, program) };
 }
 
 /** The directory of the machine, which is off. Whoever comes first makes it, the others wait. */
@@ -43,8 +48,8 @@ async function setUp(directory: string): Promise<void> {
   }
 }
 
-async function knowing(vm: TestVm): Promise<Desk> {
-  const desk = await openDesk(vm);
+async function knowing(vm: TestVm, program?: string): Promise<Desk> {
+  const desk = await openDesk(vm, program);
   await desk.done('context create-local home --ssh-key ~/.ssh/id_ed25519');
   await desk.done(`context add-machine box --ip ${vm.sshHost} --user deploy --port ${vm.sshPort}`);
   return desk;

@@ -25,6 +25,11 @@ export interface VmOptions {
   diskCache?: DiskCache;
   /** Directory of a machine that is off: the new one is that machine, its disks copied on write. It must outlive it. */
   origin?: string;
+  /**
+   * Gets the directory of a machine made from `origin` before its first start and serves its root disk from then on. Returns
+   * what QEMU, running in that directory, opens as a raw disk.
+   */
+  serveRoot?: (dir: string) => Promise<string>;
   /** Start without waiting for other machines to end. */
   shareCpu?: boolean;
   report?: (step: StepReport) => void;
@@ -67,9 +72,11 @@ export async function startTestVm(options: VmOptions = {}): Promise<TestVm> {
   const report = options.report ?? ((step: StepReport) => void steps.push(step));
   const { flavour, cpus = 1, memoryMiB, diskCache = 'unsafe' } = options;
   const wanted = { cpus, ...(flavour ? { flavour } : {}), ...(memoryMiB ? { memoryMiB } : {}) };
-  const start = async () => (await opsUp({ ...wanted, diskCache, stateDir, cacheDir, report })).vm;
   try {
     if (options.origin !== undefined) await copyMachine(options.origin, join(stateDir, PLAYGROUND));
+    const servedRoot = await options.serveRoot?.(join(stateDir, PLAYGROUND));
+    const served = servedRoot === undefined ? {} : { servedRoot };
+    const start = async () => (await opsUp({ ...wanted, ...served, diskCache, stateDir, cacheDir, report })).vm;
     return testVm(await start(), { stateDir, start, lock });
   } catch (error) {
     await discard(join(stateDir, PLAYGROUND), stateDir, lock);

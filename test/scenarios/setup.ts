@@ -3,6 +3,7 @@
 
 /** Below the datastore /mnt/rediacc: mode, kind, path; in byte order. */
 export const DATASTORE = [
+  '600 file /mnt/rediacc/.reserve',
   '700 directory /mnt/rediacc/.credentials',
   '700 directory /mnt/rediacc/.credentials/keys',
   '700 directory /mnt/rediacc/.state',

@@ -31,6 +31,7 @@ export const GROUPS: readonly CommandGroup[] = [
       (await import('./repo-validate.ts')).repoValidate,
       (await import('./repo-limits.ts')).repoLimits,
       (await import('./repo-resize.ts')).repoResize,
+      (await import('./repo-rescue.ts')).repoRescue,
       (await import('./repo-delete.ts')).repoDelete,
       ...(await import('./repo-credential.ts')).CREDENTIAL_COMMANDS,
       (await import('./repo-restore-header.ts')).repoRestoreHeader,
@@ -53,6 +54,7 @@ export const GROUPS: readonly CommandGroup[] = [
     load: async () => [
       ...(await import('./machine.ts')).MACHINE_COMMANDS,
       (await import('./machine-doctor.ts')).machineDoctor,
+      (await import('./machine-prune.ts')).machinePrune,
       (await import('./machine-supervision.ts')).machineSupervision,
     ],
   },

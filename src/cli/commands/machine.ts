@@ -11,6 +11,7 @@ import type { Paint } from '../io.ts';
 import { parseWith } from '../parse.ts';
 import { renderFacts, renderTime } from '../render.ts';
 import { renderRepos } from '../render-repo.ts';
+import { spaceText } from '../render-space.ts';
 import { machineTarget } from '../target.ts';
 import { machineOption } from './options.ts';
 
@@ -72,12 +73,16 @@ function renderMachine(name: string, status: Status, now: number, paint: Paint):
   const pool =
     datastore === undefined
       ? 'none yet: rdc context setup-machine'
-      : `${datastore.path} (${datastore.filesystem}), ${formatSize(datastore.freeBytes)} of ${formatSize(datastore.totalBytes)} free`;
+      : `${datastore.path} (${datastore.filesystem}), ${spaceText(datastore, paint)}`;
   return renderFacts(
     [
       ['machine', hostname === name ? name : `${name} (${hostname})`],
       ['system', `${os}, kernel ${kernel}, up ${formatDuration(uptimeSeconds * 1000)}`],
       ['datastore', pool],
+      [
+        'reserve',
+        datastore?.reserveBytes === 0 ? paint.yellow('none: the datastore is full, or has no room for it') : undefined,
+      ],
       [
         'agent',
         `${agent.version}, up ${agentUp}, ${formatSize(agent.residentBytes)} of memory, node ${agent.node}, pid ${agent.pid}`,

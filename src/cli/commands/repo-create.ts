@@ -29,18 +29,21 @@ export const repoCreate = defineCommand({
   options: {
     machine: machineOption,
     size: requiredOption('--size <size>', 'how much it can hold, e.g. 10G; space is taken as it fills', readSize),
+    preallocate: flag('--preallocate', 'take all of it on the datastore now, so that a full datastore never hits it'),
     promptPassphrase: flag('--prompt-passphrase', 'choose a passphrase at the terminal instead'),
     ...credentialSource,
   },
   changes: 'machine',
-  async run(command, { name, machine: machineName, size, ...source }) {
+  async run(command, { name, machine: machineName, size, preallocate, ...source }) {
     const machine = await machineTarget(command, machineName);
     const pending = await pendingCreation(command, machine, name);
     const { credential, save } = await chooseCredential(command, { name, machine, pending }, source);
     const creation = { guid: pending?.guid ?? command.newGuid(), name, credential, save, fresh: pending === undefined };
-    const end = await withAgent(command, machine, (client) => create(command, { client, machine }, creation, size));
+    const end = await withAgent(command, machine, (client) =>
+      create(command, { client, machine }, creation, { sizeBytes: size, preallocate }),
+    );
     const subject = `repository "${name}"`;
-    const done = `${subject} created on "${machine.name}" (${formatSize(size)}, network id ${end.output?.networkId})`;
+    const done = `${subject} created on "${machine.name}" (${formatSize(size)}${preallocate ? ', preallocated' : ''}, network id ${end.output?.networkId})`;
     const result = showEnd(command, machine, end, { done, already: `${subject} is created` });
     if (end.outcome === 'done') showOnce(command, { name, credential, save });
     return result;
@@ -87,13 +90,13 @@ async function create(
   command: CommandContext,
   connection: { client: AgentClient; machine: MachineTarget },
   creation: Creation,
-  sizeBytes: number,
+  shape: { sizeBytes: number; preallocate: boolean },
 ): Promise<RunEnd<{ networkId: number; changed: boolean }>> {
   const { guid, name, credential } = creation;
   await rememberCreation(command, connection.machine, creation);
   const { value, kdf } = credential;
   try {
-    const input = { name, guid, sizeBytes, credential: value, kdf };
+    const input = { name, guid, ...shape, credential: value, kdf };
     const end = await runOperation(command, connection, 'repo.create', input);
     // What goes on without us may still fail: the record stays until the command is repeated.
     if (end.outcome !== 'detached') await forgetCreation(command, connection.machine, creation);

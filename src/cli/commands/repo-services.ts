@@ -1,15 +1,18 @@
 // rdc repo up and down: the services of a repository, by its Rediaccfiles.
+import { RdcError } from '../../protocol/errors.ts';
 import { OPERATIONS, type Service } from '../../protocol/operations.ts';
 import type { Secret } from '../../protocol/secret.ts';
 import { onRepository, runOperation, withAgent } from '../agent-run.ts';
 import { defineCommand, flag, option } from '../command.ts';
+import type { CommandContext } from '../context.ts';
 import { givenCredential, withCredential } from '../credential-source.ts';
+import { confirmForce, force } from '../force-unmount.ts';
 import type { Io } from '../io.ts';
 import { parseValue } from '../parse.ts';
 import { renderServices } from '../render-repo.ts';
 import { showEnd } from '../repo-end.ts';
 import { repositoryTarget } from '../target.ts';
-import { credentialSource, machineOfRepo, repoArgument, timeoutOption } from './options.ts';
+import { credentialSource, machineOfRepo, repoArgument, timeoutOption, yes } from './options.ts';
 
 const up = defineCommand({
   name: 'repo up',
@@ -75,17 +78,28 @@ const down = defineCommand({
   options: {
     machine: machineOfRepo,
     unmount: flag('--unmount', 'also stop the docker daemon and close the volume'),
+    force,
+    yes,
     timeout: timeoutOption,
   },
   changes: 'machine',
-  async run(command, { name, machine: machineName, unmount, timeout }) {
+  async run(command, { name, machine: machineName, unmount, force: forced, yes: sure, timeout }) {
+    if (forced && !unmount) {
+      throw new RdcError('USAGE', '--force is about closing the volume: it goes with --unmount', {
+        hint: `rdc repo down ${name} --unmount --force`,
+      });
+    }
     const repo = await repositoryTarget(command, name, machineName);
     const { machine } = repo;
     return await withAgent(command, machine, async (client) => {
-      const input = { repo: repo.ref, unmount, timeoutMs: timeout };
-      const end = await onRepository(client, repo, () =>
-        runOperation(command, { client, machine }, 'repo.down', input),
-      );
+      const input = { repo: repo.ref, unmount, force: forced, timeoutMs: timeout };
+      const taken = (context: CommandContext) =>
+        onRepository(client, repo, () => runOperation(context, { client, machine }, 'repo.down', input));
+      if (forced && !sure && !command.dryRun) {
+        const { plan } = await taken({ ...command, dryRun: true, detach: false });
+        await confirmForce(command, repo, `repo down ${name} --unmount`, plan);
+      }
+      const end = await taken(command);
       const what = unmount ? 'is down and closed' : 'is down';
       return showEnd(command, machine, end, {
         done: `repository "${repo.name}" ${what} on "${machine.name}"`,

@@ -2,10 +2,12 @@
 import type { Secret } from '../../protocol/secret.ts';
 import { onRepository, runOperation, withAgent } from '../agent-run.ts';
 import { defineCommand } from '../command.ts';
+import type { CommandContext } from '../context.ts';
 import { givenCredential, withCredential } from '../credential-source.ts';
+import { confirmForce, force } from '../force-unmount.ts';
 import { showEnd } from '../repo-end.ts';
 import { repositoryTarget } from '../target.ts';
-import { credentialSource, machineOfRepo, repoArgument } from './options.ts';
+import { credentialSource, machineOfRepo, repoArgument, yes } from './options.ts';
 
 const mount = defineCommand({
   name: 'repo mount',
@@ -34,17 +36,25 @@ const mount = defineCommand({
 const unmount = defineCommand({
   name: 'repo unmount',
   summary: 'close the volume of a repository',
-  details: 'Stops the docker daemon, unmounts and closes, and proves that nothing is left open.',
+  details:
+    'Stops the docker daemon, unmounts and closes, and proves that nothing is left open. Where processes, containers or ' +
+    'mounts hold the volume, they are named and nothing is unmounted; with --force they are ended first. Never lazily.',
   args: { name: repoArgument },
-  options: { machine: machineOfRepo },
+  options: { machine: machineOfRepo, force, yes },
   changes: 'machine',
-  async run(command, { name, machine: machineName }) {
+  async run(command, { name, machine: machineName, force: forced, yes: sure }) {
     const repo = await repositoryTarget(command, name, machineName);
     const { machine } = repo;
     return await withAgent(command, machine, async (client) => {
-      const end = await onRepository(client, repo, () =>
-        runOperation(command, { client, machine }, 'repo.unmount', { repo: repo.ref }),
-      );
+      const unmounted = (context: CommandContext) =>
+        onRepository(client, repo, () =>
+          runOperation(context, { client, machine }, 'repo.unmount', { repo: repo.ref, force: forced }),
+        );
+      if (forced && !sure && !command.dryRun) {
+        const { plan } = await unmounted({ ...command, dryRun: true, detach: false });
+        await confirmForce(command, repo, `repo unmount ${name}`, plan);
+      }
+      const end = await unmounted(command);
       const subject = `repository "${repo.name}"`;
       return showEnd(command, machine, end, { done: `${subject} is closed`, already: `${subject} is closed` });
     });

@@ -39,6 +39,7 @@ export interface UpOptions extends OpsOptions {
   memoryMiB?: number;
   dataDiskGiB?: number;
   diskCache?: StartOptions['diskCache'];
+  servedRoot?: StartOptions['servedRoot'];
 }
 
 /** Starts the machine, building its image first where needed. A running one is returned as it is: state "already". */
@@ -57,10 +58,10 @@ export async function opsUp(options: UpOptions): Promise<{ state: 'started' | 'a
     const image = await imageFor(status, options);
     const qemuVersion = await qemuMajor(signal);
     const accel = await chooseAccelerator({ cacheDir, image, qemuVersion, report, signal });
-    const { flavour = 'playground', cpus, memoryMiB, dataDiskGiB, diskCache } = options;
+    const { flavour = 'playground', cpus, memoryMiB, dataDiskGiB, diskCache, servedRoot } = options;
     const vm = await startVm({
       ...{ name, dir, image, flavour, accel, qemuVersion, report, signal },
-      ...given({ cpus, memoryMiB, dataDiskGiB, diskCache }),
+      ...given({ cpus, memoryMiB, dataDiskGiB, diskCache, servedRoot }),
     });
     return { state: 'started', vm };
   });

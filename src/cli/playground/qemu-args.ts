@@ -4,6 +4,14 @@ export type Accelerator = 'kvm' | 'tcg';
 /** writeback survives a crash of the guest; unsafe ignores flushes and is for machines that are thrown away. */
 export type DiskCache = 'writeback' | 'unsafe';
 
+export interface Disk {
+  /** As QEMU names it: a file, or the URI of one that is served. */
+  file: string;
+  /** Default: qcow2. */
+  format?: 'qcow2' | 'raw';
+  cache: DiskCache;
+}
+
 export interface QemuOptions {
   /** Host name of the guest. */
   name: string;
@@ -18,7 +26,7 @@ export interface QemuOptions {
   initrd: string;
   /** Appended to the kernel command line. */
   machineId: string;
-  disks: readonly { file: string; cache: DiskCache }[];
+  disks: readonly Disk[];
   sshPort: number;
   /** Files with one SMBIOS OEM string each: systemd reads its credentials there. Not argv, which everybody can read. */
   smbiosFiles: readonly string[];
@@ -73,7 +81,7 @@ export function accelArgs(
   return ['-accel', `tcg,thread=multi,tb-size=${room}`, '-cpu', cpu];
 }
 
-function diskArgs(disk: { file: string; cache: DiskCache }, index: number): string[] {
-  const drive = `if=none,id=d${index},file=${disk.file},format=qcow2,cache=${disk.cache},discard=unmap`;
+function diskArgs({ file, format = 'qcow2', cache }: Disk, index: number): string[] {
+  const drive = `if=none,id=d${index},file=${file},format=${format},cache=${cache},discard=unmap`;
   return ['-drive', drive, '-device', `virtio-blk-pci,drive=d${index}`];
 }

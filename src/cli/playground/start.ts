@@ -13,7 +13,7 @@ import { REGISTRY_MIRROR } from './guest-files.ts';
 import { ensureIdentity, exists, type MachineIdentity } from './identity.ts';
 import { isRunning, readRecord, VM_FILES, type VmInstance, type VmRecord, writeRecord } from './instance.ts';
 import { killProcess, processIdentity } from './process-identity.ts';
-import { type Accelerator, type DiskCache, qemuArgs } from './qemu-args.ts';
+import { type Accelerator, type Disk, type DiskCache, qemuArgs } from './qemu-args.ts';
 import type { Flavour } from './recipe.ts';
 import { type ReportStep, reported } from './report.ts';
 import { hasSshBanner, sshRun, writeKnownHosts } from './ssh.ts';
@@ -31,6 +31,8 @@ export interface StartOptions {
   memoryMiB?: number;
   dataDiskGiB?: number;
   diskCache?: DiskCache;
+  /** What QEMU opens, raw, in place of the root disk in the directory: tests serve one that forgets. */
+  servedRoot?: string;
   report: ReportStep;
   signal?: AbortSignal | undefined;
   /** For the boot, until a login works. */
@@ -113,7 +115,7 @@ async function launch(options: StartOptions, identity: MachineIdentity, port?: n
       hostMemoryMiB: Math.floor(totalmem() / 1024 ** 2),
       ...{ name: options.name, machineId: identity.machineId, smbiosFiles: identity.smbiosFiles },
       ...{ kernel: join(options.image, IMAGE_FILES.kernel), initrd: join(options.image, IMAGE_FILES.initrd) },
-      disks: [VM_FILES.root, VM_FILES.data].map((file) => ({ file, cache })),
+      disks: [rootDisk(options), { file: VM_FILES.data }].map((disk) => ({ ...disk, cache })),
       ...{ consoleLog: VM_FILES.console, qmpSocket: VM_FILES.qmp, pidFile: VM_FILES.pid },
     });
     const { exitCode, stderr } = await exec(['qemu-system-x86_64', ...args], { cwd: dir, allow: [1] });
@@ -127,6 +129,10 @@ async function launch(options: StartOptions, identity: MachineIdentity, port?: n
       throw new RdcError('FAILED', 'QEMU does not start', { cause: lastLines(stderr, 5) });
     }
   }
+}
+
+function rootDisk({ servedRoot }: StartOptions): Omit<Disk, 'cache'> {
+  return servedRoot === undefined ? { file: VM_FILES.root } : { file: servedRoot, format: 'raw' };
 }
 
 function freePort(): Promise<number> {

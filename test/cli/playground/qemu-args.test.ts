@@ -50,6 +50,13 @@ it('gives the disks in order, each with its own caching', () => {
   ]);
 });
 
+it('opens a disk that is served as the raw one it is', () => {
+  const disks: QemuOptions['disks'] = [{ file: 'nbd+unix:///?socket=root.nbd', format: 'raw', cache: 'writeback' }];
+  expect(qemuArgs({ ...options, disks })).toContain(
+    'if=none,id=d0,file=nbd+unix:///?socket=root.nbd,format=raw,cache=writeback,discard=unmap',
+  );
+});
+
 it('adds to the console log, so that the log of the boot before stays readable', () => {
   expect(qemuArgs(options)).toContain('file,id=console,path=console.log,append=on');
 });

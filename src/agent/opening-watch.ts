@@ -1,0 +1,71 @@
+// Whether somebody attaches or opens the image of an open repository a second time, which destroys it as soon as both write:
+// the kernel's events of block devices tell (udevadm(8), "monitor"). It is only told: what is open is in use.
+import { observeBlockDevices } from '../lifecycle/block-devices.ts';
+import { command } from '../lifecycle/command.ts';
+import { describeForeign, findOpenings, foreignOpenings } from '../lifecycle/openings.ts';
+import type { System } from '../lifecycle/system.ts';
+import type { RepoTarget } from '../lifecycle/target.ts';
+import { followMonitor, type Monitoring } from './follow-monitor.ts';
+
+export interface OpeningWatchDeps {
+  system: System;
+  signal: AbortSignal;
+  isEnabled(): Promise<boolean>;
+  /** Every finished repository of the machine. */
+  repos(): Promise<RepoTarget[]>;
+  giveUp(target: RepoTarget, reason: string): void;
+  onTrouble(error: unknown): void;
+}
+
+/** A loop device gets its file, then its mapping, in two events. */
+const SETTLE_MS = 500;
+/** "KERNEL[1234.567890] change   /devices/virtual/block/loop5 (block)" */
+const CONCERNS_US = /^KERNEL\[[\d.]+\] +(add|change) +\/devices\/virtual\/block\/(loop|dm-)\d+ /m;
+
+export interface OpeningWatch {
+  /** From the first open repository on: until then there is nothing to watch. May be called again and again. */
+  begin(): void;
+  look(): void;
+  /** Resolves with the signal. */
+  ended(): Promise<void>;
+}
+
+export function watchOpenings({ system, signal, onTrouble, ...deps }: OpeningWatchDeps): OpeningWatch {
+  let monitoring: Monitoring | undefined;
+  const begin = async () => {
+    if (monitoring !== undefined || !(await isAnyOpen(system)) || signal.aborted) return;
+    monitoring ??= followMonitor({
+      ...{ system, signal, onTrouble, concerns: CONCERNS_US, settleMs: SETTLE_MS },
+      monitor: command('udevadm', 'monitor', '--kernel', '--subsystem-match=block'),
+      look: () => tellSecondOpenings(system, deps),
+    });
+  };
+  return {
+    begin: () => void begin().catch(onTrouble),
+    look: () => monitoring?.look(),
+    ended: async () => monitoring?.ended,
+  };
+}
+
+async function isAnyOpen(system: System): Promise<boolean> {
+  return (await observeBlockDevices(system)).mappings.some(({ name }) => name.startsWith('rediacc-'));
+}
+
+async function tellSecondOpenings(
+  system: System,
+  { isEnabled, repos, giveUp }: Pick<OpeningWatchDeps, 'isEnabled' | 'repos' | 'giveUp'>,
+): Promise<void> {
+  if (!(await isEnabled())) return;
+  const targets = await repos();
+  const openings = await findOpenings(
+    system,
+    targets.map(({ paths }) => paths.image),
+  );
+  for (const target of targets) {
+    const all = openings.get(target.paths.image) ?? [];
+    // A closed one is looked at before it is opened.
+    if (!all.some(({ mappings }) => mappings.includes(target.paths.mapping))) continue;
+    const foreign = foreignOpenings(target, all);
+    if (foreign.length > 0) giveUp(target, describeForeign(target, foreign).what);
+  }
+}

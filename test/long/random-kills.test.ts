@@ -1,0 +1,152 @@
+// kill -9 of one process of ours after the other, at random moments while three repositories go up and down: nothing is lost,
+// nobody has to mend anything, and the same command again ends in the right state. SEEDS=5 SEED=40 npm run test:long --
+// test/long/random-kills.test.ts for five kills instead of 100, with the seeds from 40 on.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { seeded } from '../helpers/seeded.ts';
+import type { Desk } from '../machine/desk.ts';
+import { remainsOf } from '../machine/remains.ts';
+import { startSetUp } from '../machine/set-up.ts';
+import type { TestVm } from '../machine/vm.ts';
+
+const SEEDS = Number(process.env.SEEDS ?? 100);
+const FIRST = Number(process.env.SEED ?? 1);
+const NAMES = ['one', 'two', 'three'] as const;
+type Name = (typeof NAMES)[number];
+
+const REDIACCFILE = `prep() { sleep 1; }
+up() { sleep 2; echo up >marker; }
+down() { sleep 1; rm -f marker; }
+`;
+
+/** Shell that prints the process ids of a kind, one a line. */
+const VICTIMS = {
+  agent: 'systemctl show --property MainPID --value rediacc-agent | grep -vx 0',
+  bridge: "pgrep -f 'connect[.]mjs|renet connect'",
+  login: "pgrep -f '^sshd.*: deploy'",
+  dockerd: 'pgrep -x dockerd',
+  containerd: 'pgrep -x containerd',
+  tool: "pgrep -x 'cryptsetup|mkfs.ext4|mount|umount|losetup'",
+  function:
+    'ps -o pid=,comm= -p "$(grep -l rediacc-function- /proc/[0-9]*/cgroup | cut -d/ -f3 | paste -sd,)" | awk \'$2 == "bash" {print $1}\'',
+} as const;
+const KINDS = Object.keys(VICTIMS) as (keyof typeof VICTIMS)[];
+
+/** A kill comes at most this long after the commands were started, in milliseconds. */
+const LONGEST_WAIT = 6000;
+/** For a command whose agent, daemon or connection was killed, in milliseconds; an undisturbed one takes a tenth of it. */
+const LIMIT = 400_000;
+
+interface Status {
+  guid: string;
+  networkId: number;
+  mountPoint: string;
+  state: string;
+}
+
+/** What a command asks for, and the states of `repo status` that are right after it. */
+const GOALS = { up: ['up'], down: ['daemon', 'mounted', 'closed'], 'down --unmount': ['closed'] } as const;
+type Goal = keyof typeof GOALS;
+
+let vm: TestVm;
+let desk: Desk;
+const subjects = new Map<Name, Status>();
+const table: string[] = [];
+
+const statusOf = (name: Name) => desk.json<Status>(`repo status ${name}`);
+const line = (name: Name, goal: Goal) => `repo ${goal.replace(/^\w+/, `$& ${name}`)}`;
+
+beforeAll(async () => {
+  ({ vm, desk } = await startSetUp());
+  for (const name of NAMES) {
+    await desk.done(`repo create ${name} --size 200M`);
+    await desk.done(`repo mount ${name}`);
+    const status = await statusOf(name);
+    subjects.set(name, status);
+    await vm.root(`cd ${status.mountPoint}; cat >Rediaccfile; echo 'of ${name}' >kept; sync`, { input: REDIACCFILE });
+  }
+});
+afterAll(async () => {
+  console.log(table.join('\n'));
+  await desk?.destroy();
+  await vm?.destroy();
+});
+
+test.each(Array.from({ length: SEEDS }, (_, index) => FIRST + index))('seed %i', async (seed) => {
+  const random = seeded(seed);
+  const oneOf = <T>(items: readonly T[]) => items[Math.floor(random() * items.length)] as T;
+  const goals = new Map<Name, Goal>();
+  for (const name of NAMES) {
+    const closed = (await statusOf(name)).state === 'closed';
+    goals.set(name, closed ? 'up' : oneOf<Goal>(['up', 'down', 'down --unmount', 'down --unmount']));
+  }
+  const kind = oneOf(KINDS);
+  const started = [...goals].map(([name, goal]) => ({ name, goal, command: desk.start(line(name, goal)) }));
+  await sleep(random() * LONGEST_WAIT);
+  const killed = await vm.root('bash -s', { input: killScript(kind, Math.floor(random() * 1000)), timeoutMs: LIMIT });
+  const startedAt = performance.now();
+  await vm.root('for i in $(seq 300); do systemctl is-active -q rediacc-agent && exit 0; sleep 0.2; done; exit 1');
+  const notes: string[] = [];
+  for (const { name, goal, command } of started) {
+    const code = await endOf(command, `seed ${seed}, killed "${killed}": rdc ${line(name, goal)}`);
+    if (code !== 0) {
+      const again = await desk.rdc(`${line(name, goal)} --wait`, { timeoutMs: LIMIT });
+      const told = `${command.said()}\n--- again\n${again.stdout}\n${again.stderr}`;
+      expect(again.exitCode, `seed ${seed}, killed "${killed}": ${line(name, goal)}\n${told}`).toBe(0);
+    }
+    notes.push(`${goal} ${name}: ${code === 0 ? 'done' : `exit code ${code}, then done`}`);
+  }
+  for (const [name, goal] of goals) await expectState(name, goal, `seed ${seed}, killed "${killed}"`);
+  const seconds = Math.round((performance.now() - startedAt) / 1000);
+  table.push(
+    `${String(seed).padStart(4)}  ${kind.padEnd(10)}  ${killed.padEnd(40).slice(0, 40)}  ${notes.join('; ')}; ${seconds} s`,
+  );
+});
+
+test('at the end all are closed, nothing of them is left, and what they hold is what was put in', async () => {
+  for (const [name, status] of subjects) {
+    await desk.done(`repo down ${name} --unmount`);
+    expect(await remainsOf(vm, status), name).toEqual([]);
+    await desk.done(`repo mount ${name}`);
+    expect(await vm.root(`cat ${status.mountPoint}/kept`)).toBe(`of ${name}`);
+    // The control: what is open is seen.
+    expect(await remainsOf(vm, status)).not.toEqual([]);
+  }
+  expect(await vm.root('sort -u /sys/fs/ext4/*/errors_count')).toBe('0');
+});
+
+/** Waits for a process of the kind, kills one of them, and prints it; the agent where none comes. */
+function killScript(kind: keyof typeof VICTIMS, pick: number): string {
+  return `strike() {
+      [ -n "$1" ] || return 1
+      pid=$(echo "$1" | sed -n "$((${pick} % $(echo "$1" | wc -l) + 1))p")
+      what=$(ps -o comm=,args= -p $pid | cut -c1-60)
+      kill -9 $pid && echo "$what"
+    }
+    for i in $(seq 100); do strike "$(${VICTIMS[kind]} 2>/dev/null)" 2>/dev/null && exit 0; sleep 0.05; done
+    until strike "$(${VICTIMS.agent})"; do sleep 0.2; done`;
+}
+
+async function endOf({ ended, said, child }: ReturnType<Desk['start']>, title: string): Promise<number | null> {
+  const timer = setTimeout(() => child.kill('SIGKILL'), LIMIT);
+  const code = await ended;
+  clearTimeout(timer);
+  // null: it was ended by us.
+  expect(code, `${title} does not end\n${said()}`).not.toBeNull();
+  return code;
+}
+
+/** The machine may still be starting a daemon again by itself. */
+async function expectState(name: Name, goal: Goal, title: string): Promise<void> {
+  const { guid, networkId, mountPoint } = subjects.get(name) as Status;
+  const deadline = Date.now() + LIMIT;
+  const right: readonly string[] = GOALS[goal];
+  let { state } = await statusOf(name);
+  while (!right.includes(state) && Date.now() < deadline) {
+    await sleep(1000);
+    ({ state } = await statusOf(name));
+  }
+  expect(right, `${title}: "${name}" after ${goal} is ${state}`).toContain(state);
+  if (goal === 'up') expect(await vm.root(`cd ${mountPoint}; cat kept marker`), title).toBe(`of ${name}\nup`);
+  if (goal === 'down --unmount') expect(await remainsOf(vm, { guid, networkId }), title).toEqual([]);
+}

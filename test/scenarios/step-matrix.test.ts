@@ -1,0 +1,77 @@
+// Every operation on a repository, cut off before every change and looking that it makes, then repeated once as a person does:
+// it ends well, and the machine is as after an undisturbed run. On the model machine; test/machine/step-matrix.test.ts does the
+// same on a real one.
+import { describe, expect, test } from 'vitest';
+import { disableAutostart, enableAutostart } from '../../src/agent/repo-autostart.ts';
+import { createCreateHandler } from '../../src/agent/repo-create.ts';
+import { deleteRepo } from '../../src/agent/repo-delete.ts';
+import { downRepo, upRepo } from '../../src/agent/repo-services.ts';
+import { mountRepo, unmountRepo } from '../../src/agent/repo-volume.ts';
+import { Secret } from '../../src/protocol/secret.ts';
+import { DATASTORE, ModelMachine } from '../helpers/model-machine.ts';
+
+const GUID = '11111111-1111-4111-8111-111111111111';
+const KEY = new Secret('the credential');
+const NEW = { name: 'shop', guid: GUID, sizeBytes: 1024 ** 3, credential: KEY, kdf: 'random' };
+
+type Operation = (machine: ModelMachine) => Promise<unknown>;
+
+const create: Operation = (machine) => machine.call(createCreateHandler(), NEW as never);
+const mount: Operation = (machine) => machine.call(mountRepo, { repo: GUID, credential: KEY } as never);
+const unmount: Operation = (machine) => machine.call(unmountRepo, { repo: GUID } as never);
+const up: Operation = (machine) =>
+  machine.call(upRepo, { repo: GUID, mount: true, prepOnly: false, credential: KEY } as never);
+const down: Operation = (machine) => machine.call(downRepo, { repo: GUID, unmount: true } as never);
+const remove: Operation = (machine) => machine.call(deleteRepo, { repo: GUID } as never);
+const enable: Operation = (machine) => machine.call(enableAutostart, { repo: GUID, credential: KEY } as never);
+const disable: Operation = (machine) => machine.call(disableAutostart, { repo: GUID, credential: KEY } as never);
+
+const MATRIX: { name: string; before: Operation[]; operation: Operation }[] = [
+  { name: 'create', before: [], operation: create },
+  { name: 'mount', before: [create], operation: mount },
+  { name: 'up', before: [create], operation: up },
+  { name: 'up of a mounted one', before: [create, mount], operation: up },
+  { name: 'unmount', before: [create, mount], operation: unmount },
+  { name: 'down --unmount', before: [create, up], operation: down },
+  { name: 'delete of a closed one', before: [create], operation: remove },
+  { name: 'delete of one that is up, with autostart', before: [create, enable, up], operation: remove },
+  { name: 'autostart enable', before: [create], operation: enable },
+  { name: 'autostart disable', before: [create, enable], operation: disable },
+];
+
+async function prepared(before: readonly Operation[]): Promise<ModelMachine> {
+  const machine = new ModelMachine();
+  for (const operation of before) await operation(machine);
+  return machine;
+}
+
+describe.each(MATRIX)('$name', ({ before, operation }) => {
+  test('cut off anywhere, one repeat converges', async () => {
+    const undisturbed = await prepared(before);
+    const from = undisturbed.journal.length;
+    await operation(undisturbed);
+    const actions = undisturbed.journal.slice(from);
+    expect(actions.length).toBeGreaterThan(5);
+    for (const [index, action] of actions.entries()) {
+      const machine = await prepared(before);
+      machine.crashAfter = index;
+      // What only warns where it cannot do its work, as a reserve, resolves all the same.
+      await operation(machine).catch(() => undefined);
+      expect(machine.crashAfter, action).toBe(0);
+      machine.crashAfter = Number.POSITIVE_INFINITY;
+      await operation(machine).catch((error: unknown) => {
+        throw new Error(`the repeat after a cut before ${index}, "${action}"`, { cause: error });
+      });
+      expect(machine.state(), `cut off before ${index}, "${action}"`).toEqual(undisturbed.state());
+    }
+    // Also where only its answer was lost.
+    await operation(undisturbed);
+  });
+});
+
+test('control: a step that is not continued is found', async () => {
+  const undisturbed = await prepared([create]);
+  const machine = await prepared([create]);
+  machine.file(`${DATASTORE}/.state/${GUID}.luks-header.new`);
+  expect(machine.state()).not.toEqual(undisturbed.state());
+});
