@@ -60,7 +60,6 @@ export const MODEL_PROGRAMS: Record<string, Model> = {
     return '';
   },
   stat: (machine, { args }) => {
-    if (args.includes('--file-system')) return '1000000 1048576';
     const images = words(args);
     const rows = images
       .map((image) => [machine.inodeOf(image), image] as const)
