@@ -70,6 +70,7 @@ export async function createAgent({ bundle, log, ...hooks }: AgentHooks): Promis
     // First, since it may have begun a run itself.
     await supervisor.stop();
     await Promise.all([runs.settle(), ...transfers]);
+    await supervisor.stopLast();
   };
   // Its successor starts with the next connection, or when this one has gone, and supervises then.
   const makeRoom = async () => {

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFile, realpath, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { command } from '../lifecycle/command.ts';
 import type { System } from '../lifecycle/system.ts';
 import { messageOf, RdcError } from '../protocol/errors.ts';
@@ -15,6 +16,7 @@ import { serveSession } from './session.ts';
 
 /** The first file descriptor that systemd passes (sd_listen_fds(3)). */
 const LISTEN_FD = 3;
+const LOOK_AT_FILES_MS = 10_000;
 
 /** Serves until it is told to end; then lets its runs finish. `--socket PATH` in the place of systemd's socket. */
 export async function runDaemon(args: readonly string[]): Promise<undefined> {
@@ -65,11 +67,19 @@ async function endPredecessor(system: System, log: (message: string) => void): P
   const cgroup = await ownCgroup();
   const programs = cgroup === undefined ? [] : await endLeftPrograms(cgroup);
   if (programs.length > 0) log(`left by the daemon before this one, and ended: ${programs.join('; ')}`);
+  // A datastore that is broken or hangs must not keep the daemon from serving: it is needed most then.
+  const told = endFiles(system).then(
+    (files) => files.length > 0 && log(`left by the daemon before this one, and removed: ${files.join(', ')}`),
+    (error: unknown) => log(`left by the daemon before this one, and perhaps still there: ${messageOf(error)}`),
+  );
+  await Promise.race([told, sleep(LOOK_AT_FILES_MS, undefined, { ref: false })]);
+}
+
+async function endFiles(system: System): Promise<string[]> {
   // A record that is damaged is told to whoever asks for repositories.
   const machine = await readMachine(system).catch(() => undefined);
   const directories = await agentDirectories();
-  const files = await removeLeftFiles({ system, lockDir: LOCK_DIR, datastore: machine?.datastore, directories });
-  if (files.length > 0) log(`left by the daemon before this one, and removed: ${files.join(', ')}`);
+  return removeLeftFiles({ system, lockDir: LOCK_DIR, datastore: machine?.datastore, directories });
 }
 
 /** A machine that goes down waits for nobody: what is not finished is undone by the repositories' own units. */

@@ -28,7 +28,7 @@ export async function observeRoom(system: System, datastore: string): Promise<Da
 export function judgeReserve({ space, reserveBytes }: DatastoreRoom): ReserveVerdict {
   const wanted = datastoreReserve(space);
   if (space.rootBytes < DATASTORE_FLOOR) return reserveBytes > 0 ? 'give-up' : 'leave';
-  const isAmple = space.freeBytes >= DATASTORE_FLOOR + 3 * wanted;
+  const isAmple = space.rootBytes >= DATASTORE_FLOOR + 3 * wanted;
   return reserveBytes < wanted && isAmple ? 'set-aside' : 'leave';
 }
 

@@ -3,7 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { DATASTORE_FLOOR, datastoreReserve } from '../lifecycle/space-floors.ts';
 import type { System } from '../lifecycle/system.ts';
-import { messageOf } from '../protocol/errors.ts';
+import { messageOf, RdcError } from '../protocol/errors.ts';
 import { formatSize } from '../protocol/size.ts';
 import type { SupervisionKind } from '../protocol/supervision.ts';
 import { type DatastoreRoom, giveUpReserve, judgeReserve, observeRoom, setAside } from './datastore-reserve.ts';
@@ -22,34 +22,47 @@ export interface DatastoreWatchDeps {
 }
 
 const CALM_MS = 30_000;
-/** About what a fast disk writes in that time: with less, the looks are close. */
-const CLOSE_BYTES = 4 * 1024 ** 3;
 const CLOSE_MS = 1_000;
+/** Looks are as far apart as a disk that writes a gibibyte a second needs for all that is free. */
+const FASTEST_BYTES_PER_MS = 1024 ** 3 / 1000;
+/** After a reserve could not be set aside. */
+const TRY_AGAIN_MS = 3600_000;
+
+interface WatchState {
+  isEmptyTold: boolean;
+  trouble?: string | undefined;
+  /** Milliseconds since the epoch: no reserve is set aside before. */
+  notBefore: number;
+}
 
 /** Resolves with the signal. Also while the supervision is switched off: it is data that this guards. */
 export async function watchDatastore(deps: DatastoreWatchDeps): Promise<void> {
   const { signal, pause = pauseFor } = deps;
-  let isEmptyTold = false;
-  let trouble: string | undefined;
+  const state: WatchState = { isEmptyTold: false, notBefore: 0 };
   while (!signal.aborted) {
     let room: DatastoreRoom | undefined;
     try {
       const datastore = await datastoreOf(deps.system);
-      room = datastore === undefined ? undefined : await look(datastore, deps);
+      room = datastore === undefined ? undefined : await look(datastore, state, deps);
       if (room !== undefined && datastore !== undefined) {
-        const isEmpty = room.space.rootBytes < DATASTORE_FLOOR;
-        if (isEmpty && !isEmptyTold) tellEmpty(datastore, room, deps);
-        isEmptyTold = isEmpty;
+        const { rootBytes } = room.space;
+        if (rootBytes < DATASTORE_FLOOR && !state.isEmptyTold) tellEmpty(datastore, room, deps);
+        // Around the floor it is told once.
+        state.isEmptyTold = rootBytes < (state.isEmptyTold ? 2 * DATASTORE_FLOOR : DATASTORE_FLOOR);
       }
-      trouble = undefined;
+      if (deps.now() >= state.notBefore) state.trouble = undefined;
     } catch (error) {
-      const reason = messageOf(error);
-      if (reason !== trouble && !signal.aborted)
-        deps.tell('failed', `the datastore could not be looked after: ${reason}`);
-      trouble = reason;
+      tellTrouble(error, state, deps);
     }
-    await pause(room !== undefined && room.space.freeBytes < CLOSE_BYTES ? CLOSE_MS : CALM_MS, signal);
+    const fillsIn = room === undefined ? CALM_MS : room.space.rootBytes / FASTEST_BYTES_PER_MS;
+    await pause(Math.min(CALM_MS, Math.max(CLOSE_MS, fillsIn)), signal);
   }
+}
+
+function tellTrouble(error: unknown, state: WatchState, { signal, tell }: DatastoreWatchDeps): void {
+  const reason = messageOf(error);
+  if (reason !== state.trouble && !signal.aborted) tell('failed', `the datastore could not be looked after: ${reason}`);
+  state.trouble = reason;
 }
 
 /** undefined: not set up, or its filesystem is not mounted, and what is there is not the datastore. */
@@ -58,7 +71,8 @@ async function datastoreOf(system: System): Promise<string | undefined> {
 }
 
 /** What is true afterwards. */
-async function look(datastore: string, { system, record, now, tell }: DatastoreWatchDeps) {
+async function look(datastore: string, state: WatchState, deps: DatastoreWatchDeps) {
+  const { system, record, now, tell } = deps;
   const room = await observeRoom(system, datastore);
   if (room === undefined) return undefined;
   const verdict = judgeReserve(room);
@@ -72,13 +86,28 @@ async function look(datastore: string, { system, record, now, tell }: DatastoreW
     tell('needs-attention', reason);
     return after;
   }
-  if (verdict === 'set-aside') await setAside(system, datastore, room);
-  const isWhole = verdict === 'set-aside' || room.reserveBytes >= datastoreReserve(room.space);
-  if (isWhole && record.attention(DATASTORE_SUBJECT) !== undefined) {
+  const hasRoom = verdict === 'set-aside' || room.reserveBytes >= datastoreReserve(room.space);
+  if (hasRoom && record.attention(DATASTORE_SUBJECT) !== undefined) {
     record.clear(DATASTORE_SUBJECT);
-    tell('attention-cleared', `the datastore ${datastore} has room again, and its reserve`);
+    tell('attention-cleared', `the datastore ${datastore} has room again`);
   }
-  return verdict === 'set-aside' ? observeRoom(system, datastore) : room;
+  return verdict === 'set-aside' && now() >= state.notBefore ? makeReserve(datastore, room, state, deps) : room;
+}
+
+async function makeReserve(datastore: string, room: DatastoreRoom, state: WatchState, deps: DatastoreWatchDeps) {
+  const wanted = datastoreReserve(room.space);
+  try {
+    await setAside(deps.system, datastore, room);
+    const after = await observeRoom(deps.system, datastore);
+    if (after !== undefined && after.reserveBytes < wanted) {
+      throw new RdcError('HOST_NOT_SUITABLE', 'its filesystem takes no blocks for a reserve');
+    }
+    return after;
+  } catch (error) {
+    state.notBefore = deps.now() + TRY_AGAIN_MS;
+    tellTrouble(error, state, deps);
+    return room;
+  }
 }
 
 /** Below the floor with nothing left to give up. */

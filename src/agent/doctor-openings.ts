@@ -3,12 +3,16 @@ import { describeForeign, findOpenings, foreignOpenings } from '../lifecycle/ope
 import type { System } from '../lifecycle/system.ts';
 import type { Check } from '../protocol/operations.ts';
 import { repoTarget } from './layout.ts';
+import { lockOwners } from './lock-owner.ts';
 import { createRepoStore } from './repo-store.ts';
 
-export async function examineOpenings(system: System, datastore: string): Promise<Check[]> {
+/** A command may have attached an image in its own way, as a reencryption: what is locked is not judged. */
+export async function examineOpenings(system: System, datastore: string, lockDir: string): Promise<Check[]> {
   const about = { id: 'second-openings', title: 'images' };
   const ready = (await createRepoStore(system, datastore).list()).filter(({ state }) => state === 'ready');
-  const targets = ready.map((record) => repoTarget(datastore, record));
+  const owners = await Promise.all(ready.map(({ guid }) => lockOwners(lockDir, guid)));
+  const free = ready.filter((_record, index) => owners[index]?.length === 0);
+  const targets = free.map((record) => repoTarget(datastore, record));
   const openings = await findOpenings(
     system,
     targets.map(({ paths }) => paths.image),

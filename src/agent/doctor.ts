@@ -52,7 +52,7 @@ export async function examineMachine(context: QueryContext, { listRepos, lockDir
     ...(await examineRepositories(system, repos)),
     // Without its records everything would look like nobody's.
     ...(isThere ? await examineLeftovers(system, machine.datastore, lockDir) : []),
-    ...(isThere ? await examineOpenings(system, machine.datastore) : []),
+    ...(isThere ? await examineOpenings(system, machine.datastore, lockDir) : []),
   ];
 }
 

@@ -3,7 +3,7 @@
 // longer than anybody's writes may wait, and one without a freeze is no copy of any moment.
 import { command } from '../lifecycle/command.ts';
 import { exitCodeOf } from '../lifecycle/luks.ts';
-import { DATASTORE_FLOOR } from '../lifecycle/space-floors.ts';
+import { DATASTORE_FLOOR, refuseFullDatastore } from '../lifecycle/space-floors.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
 import { isClosed } from '../lifecycle/volume.ts';
@@ -11,6 +11,7 @@ import { RdcError } from '../protocol/errors.ts';
 import { formatSize } from '../protocol/size.ts';
 import type { RunContext } from './handlers.ts';
 import { LIB_DIR, RUNTIME_DIR } from './layout.ts';
+import { replayRoom } from './open-volume.ts';
 import { freeBytes } from './repo-create.ts';
 import { refuseHalfResized } from './repo-volume.ts';
 import type { Workbench } from './repo-workbench.ts';
@@ -61,7 +62,7 @@ export async function refuseCopy(parent: Workbench, system: System, shares: bool
       hint: `rdc repo unmount ${name}`,
     });
   }
-  if (shares) return;
+  if (shares) return refuseFullDatastore(parent.target, await replayRoom(parent, system), 'fork');
   if (!isClosed(facts)) {
     throw new RdcError(
       'VOLUME_IN_USE',

@@ -2,6 +2,7 @@
 // cryptsetup that is ended half way is worse than one that ends by itself. The next daemon begins nothing before they are gone,
 // since they work on the images that it is about to look at.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { parseStat } from '../lifecycle/process-stat.ts';
 import { codeOf, readText } from './linux-files.ts';
 
 /** The agent's own unit; nothing else is ever in its cgroup. */
@@ -22,7 +23,16 @@ const PATIENCE: Patience = { waitMs: 25_000, endMs: 8_000 };
  * What changes an image, a mapping or a mount and is short: let come to its end. Everything else loses nothing when it is ended:
  * what it makes is made anew (mkfs, cp, dd), or it only waits for a unit or a lock (systemctl, systemd-run, flock).
  */
-const LET_END = ['cryptsetup', 'losetup', 'mount', 'umount', 'tune2fs', 'resize2fs', 'mv', 'rm', 'install', 'truncate'];
+const LET_END = [
+  ...['cryptsetup', 'losetup', 'mount', 'umount', 'tune2fs', 'e2fsck', 'resize2fs'],
+  ...['mv', 'rm', 'install', 'truncate'],
+];
+
+/**
+ * Left alone with all that they have started: half an installation is a package database that a person has to repair, and no
+ * image is touched by one. Whoever comes next waits for its lock.
+ */
+const PACKAGE_MANAGERS = ['apt-get', 'dpkg', 'dnf', 'rpm', 'zypper'];
 
 /** The daemon's cgroup as a directory; undefined where it was not started as the unit. Source: cgroups(7), /proc/[pid]/cgroup. */
 export async function ownCgroup(): Promise<string | undefined> {
@@ -69,6 +79,7 @@ function isLetEnd([file = '', ...args]: readonly string[]): boolean {
 
 interface Program {
   pid: number;
+  parent: number;
   /** Its command line; of one that is just ending, nothing. */
   words: string[];
 }
@@ -76,11 +87,28 @@ interface Program {
 async function programsIn(cgroup: string): Promise<Program[]> {
   const pids = ((await readText(`${cgroup}/cgroup.procs`)) ?? '').split('\n').filter((line) => line !== '');
   const others = pids.map(Number).filter((pid) => pid !== process.pid);
-  const programs = await Promise.all(
-    others.map(async (pid) => ({ pid, line: await readText(`/proc/${pid}/cmdline`) })),
+  const found = await Promise.all(
+    others.map(async (pid) => {
+      const [line, stat] = await Promise.all([readText(`/proc/${pid}/cmdline`), readText(`/proc/${pid}/stat`)]);
+      // A zombie has no command line; whoever is its parent now waits for it.
+      if (!line || stat === undefined) return [];
+      return [{ pid, parent: parseStat(stat).parent, words: line.split('\0').slice(0, -1) }];
+    }),
   );
-  // A zombie has no command line; whoever is its parent now waits for it.
-  return programs.flatMap(({ pid, line }) => (line ? [{ pid, words: line.split('\0').slice(0, -1) }] : []));
+  const programs = found.flat();
+  const installing = new Set<number>();
+  for (let before = -1; installing.size > before; ) {
+    before = installing.size;
+    for (const { pid, parent, words } of programs) {
+      if (installs(words) || installing.has(parent)) installing.add(pid);
+    }
+  }
+  return programs.filter(({ pid }) => !installing.has(pid));
+}
+
+/** dnf is a script: its second word is its name. */
+function installs(words: readonly string[]): boolean {
+  return words.slice(0, 2).some((word) => PACKAGE_MANAGERS.includes(word.slice(word.lastIndexOf('/') + 1)));
 }
 
 function end(pid: number, signal: NodeJS.Signals): void {

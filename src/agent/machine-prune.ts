@@ -1,6 +1,6 @@
 // machine prune: removes what is provably ours and dead. Everything of a repository is judged once more under its lock, so
 // that nothing of a command that is being carried out is taken; what is not proven to be dead is told and left.
-import { describeLeftover, type Leftover, leftoverId } from '../lifecycle/leftover.ts';
+import { describeLeftover, type Leftover, leftoverId, MACHINE } from '../lifecycle/leftover.ts';
 import { perform } from '../lifecycle/run-plan.ts';
 import { describeAction } from '../lifecycle/step.ts';
 import { isCode, messageOf, RdcError } from '../protocol/errors.ts';
@@ -92,29 +92,37 @@ async function pruneSubject(work: Work, subject: string, pruned: Pruned): Promis
   }
 }
 
-/** Each stands on those after it: where one cannot be removed, the rest of its repository stays. */
+/** Each stands on those after it: where one cannot be removed, the rest of its repository or network id stays. */
 async function removeAll(work: Work, subject: string, { removed, failed }: Pruned): Promise<void> {
-  const all = await findAllLeftovers(work.context.system, work.datastore);
-  const due = dueOf(
-    work,
-    all.filter((one) => one.subject === subject),
-  );
-  let obstacle: string | undefined;
-  for (const leftover of due) {
+  const obstacles = new Map<string, string>();
+  for (const leftover of await stillDue(work, subject)) {
+    const { group = subject } = leftover;
     const where = describeLeftover(leftover);
+    const obstacle = obstacles.get(group);
     if (obstacle !== undefined) {
       failed.push({ where, reason: `not tried: ${obstacle} is still there` });
       continue;
     }
+    // No lock keeps anybody from giving a network id to a repository meanwhile.
+    if (subject === MACHINE && !(await stillDue(work, subject)).some((one) => leftoverId(one) === leftoverId(leftover)))
+      continue;
     try {
       await removeOne(work, leftover);
       removed.push(leftover);
     } catch (error) {
       if (work.context.signal.aborted) throw error;
       failed.push({ where, reason: messageOf(error) });
-      obstacle = where;
+      obstacles.set(group, where);
     }
   }
+}
+
+async function stillDue(work: Work, subject: string): Promise<Leftover[]> {
+  const all = await findAllLeftovers(work.context.system, work.datastore);
+  return dueOf(
+    work,
+    all.filter((one) => one.subject === subject),
+  );
 }
 
 async function removeOne({ context }: Work, leftover: Leftover): Promise<void> {

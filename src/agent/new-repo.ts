@@ -39,24 +39,32 @@ export function createClaim(): Claim {
       const claimed = (await store.list()).find(
         ({ guid, state, parent }) => guid === repo.guid && state === 'creating' && parent === origin.parent,
       );
-      const record = { ...(claimed ?? (await newRecord(system, store, repo))), name: repo.name, ...origin };
+      const numbers = claimed ?? (await allocateNumbers(system, store));
+      const record = { ...newRecord(repo, numbers), ...origin };
       if (!dryRun) await store.save(record);
       return record;
     });
 }
 
-async function newRecord(system: System, store: RepoStore, { name, guid }: NewRepo): Promise<RepoRecord> {
+/** What a claim that was cut off has taken already. */
+type Numbers = Pick<RepoRecord, 'networkId' | 'linkIndex' | 'createdAt'>;
+
+async function allocateNumbers(system: System, store: RepoStore): Promise<Numbers> {
   const use = await observeNetworkUse(system, store);
+  return { networkId: allocateNetworkId(use), linkIndex: allocateLinkIndex(use.links), createdAt: Date.now() };
+}
+
+function newRecord({ name, guid }: NewRepo, { networkId, linkIndex, createdAt }: Numbers): RepoRecord {
   return {
     version: 1,
     guid,
     name,
-    networkId: allocateNetworkId(use),
-    linkIndex: allocateLinkIndex(use.links),
+    networkId,
+    linkIndex,
     filesystem: 'ext4',
     state: 'creating',
     autostart: false,
-    createdAt: Date.now(),
+    createdAt,
   };
 }
 

@@ -29,7 +29,7 @@ export function stepsOf({ open, mount }: Opening): Step<RepoFacts>[] {
 
 /** Throws NO_SPACE before anything is touched. A preallocated image needs no room: it has it. */
 export async function refuseWithoutRoom(bench: Workbench, system: System): Promise<void> {
-  refuseFullDatastore(bench.target, await replayRoom(bench, system));
+  refuseFullDatastore(bench.target, await replayRoom(bench, system), 'open');
 }
 
 /** Carries the opening out, or plans it. True when something changed. */

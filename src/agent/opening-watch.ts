@@ -14,13 +14,15 @@ export interface OpeningWatchDeps {
   /** Every finished repository of the machine. */
   repos(): Promise<RepoTarget[]>;
   giveUp(target: RepoTarget, reason: string): void;
+  /** Of one that is attached once. */
+  isInOrder(target: RepoTarget): void;
   onTrouble(error: unknown): void;
 }
 
 /** A loop device gets its file, then its mapping, in two events. */
 const SETTLE_MS = 500;
 /** "KERNEL[1234.567890] change   /devices/virtual/block/loop5 (block)" */
-const CONCERNS_US = /^KERNEL\[[\d.]+\] +(add|change) +\/devices\/virtual\/block\/(loop|dm-)\d+ /m;
+const CONCERNS_US = /^KERNEL\[[\d.]+\] +(add|change|remove) +\/devices\/virtual\/block\/(loop|dm-)\d+ /m;
 
 export interface OpeningWatch {
   /** From the first open repository on: until then there is nothing to watch. May be called again and again. */
@@ -53,7 +55,7 @@ async function isAnyOpen(system: System): Promise<boolean> {
 
 async function tellSecondOpenings(
   system: System,
-  { isEnabled, repos, giveUp }: Pick<OpeningWatchDeps, 'isEnabled' | 'repos' | 'giveUp'>,
+  { isEnabled, repos, giveUp, isInOrder }: Pick<OpeningWatchDeps, 'isEnabled' | 'repos' | 'giveUp' | 'isInOrder'>,
 ): Promise<void> {
   if (!(await isEnabled())) return;
   const targets = await repos();
@@ -67,5 +69,6 @@ async function tellSecondOpenings(
     if (!all.some(({ mappings }) => mappings.includes(target.paths.mapping))) continue;
     const foreign = foreignOpenings(target, all);
     if (foreign.length > 0) giveUp(target, describeForeign(target, foreign).what);
+    else isInOrder(target);
   }
 }

@@ -6,11 +6,11 @@ import { headerBackupDraft } from '../lifecycle/header-backup.ts';
 import { releaseRepoSteps } from '../lifecycle/services-plan.ts';
 import type { Step } from '../lifecycle/step.ts';
 import { remove, run } from '../lifecycle/step.ts';
-import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import type { Finished, RunContext } from './handlers.ts';
 import { keyFileDraft } from './layout.ts';
+import { codeOf } from './linux-files.ts';
 import { requireMachine } from './machine-record.ts';
 import { downRepo } from './repo-services.ts';
 import { createRepoStore } from './repo-store.ts';
@@ -35,15 +35,23 @@ export async function deleteRepo(
   await close(bench, context);
   await carryOut(bench, context, [removeStep(bench.target)]);
   if (dryRun) return { outcome: 'planned' };
-  await removeRest(system, bench.target);
+  await removeRest(bench.target, context);
   await bench.store.retire(bench.record);
   await bench.store.remove(bench.record.guid);
   return { outcome: 'done', output: { ...identity(bench), changed: true } };
 }
 
 /** What no step looks at; whatever was cut off, these come before the record goes. */
-async function removeRest(system: System, { paths }: RepoTarget): Promise<void> {
-  for (const path of [paths.mountPoint, keyFileDraft(paths), headerBackupDraft(paths)]) await system.remove(path);
+async function removeRest({ paths }: RepoTarget, { system, report }: RunContext): Promise<void> {
+  for (const path of [keyFileDraft(paths), headerBackupDraft(paths)]) await system.remove(path);
+  try {
+    await system.remove(paths.mountPoint);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOTEMPTY') throw error;
+    // Written while nothing was mounted there: not of the repository, and perhaps wanted.
+    const message = `there are files in ${paths.mountPoint}, which never were in the volume; they are left`;
+    report({ kind: 'warning', message });
+  }
 }
 
 /** Keys first: once they are gone the image cannot be opened by the machine itself, whatever comes after. */

@@ -23,7 +23,7 @@ const STEP = { id: 'volume.rescue', title: 'give up the reserve' };
 export async function rescueRepo(input: InputOf<'repo.rescue'>, context: RunContext): Promise<Finished<Output>> {
   const { system } = context;
   const bench = await openWorkbench(context, input.repo);
-  const opening = await openSteps(bench, context, input.credential);
+  const opening = await openSteps(bench, context, { credential: input.credential, toDelete: true });
   if (context.dryRun) {
     const facts = await bench.observe();
     const last: PlanStep = { ...STEP, expect: facts.mounted ? await expected(bench, context) : 'unknown' };

@@ -16,7 +16,7 @@ import {
   shrinkImageStep,
 } from '../lifecycle/resize-plan.ts';
 import { converge, planSteps } from '../lifecycle/run-plan.ts';
-import type { Room } from '../lifecycle/space-floors.ts';
+import { type Room, refuseShrinkWithoutRoom } from '../lifecycle/space-floors.ts';
 import type { Step } from '../lifecycle/step.ts';
 import type { System } from '../lifecycle/system.ts';
 import { closeVolumeSteps, isClosed, type Key, openVolumeSteps } from '../lifecycle/volume.ts';
@@ -99,7 +99,7 @@ async function resizeOffline(bench: Workbench, context: RunContext, wanted: Want
   if (isGrowing && bench.record.resize === undefined) await note(bench, { sizeBytes, offline: false });
   try {
     await converge(before, run);
-    await refuseTooSmall(bench, context, sizeBytes);
+    await refuseShrink(bench, context, sizeBytes);
     await note(bench, { sizeBytes, offline: true });
     await converge(work, run);
   } catch (error) {
@@ -142,12 +142,16 @@ async function refuseWrongKey({ target }: Workbench, system: System, key: Key | 
   });
 }
 
-async function refuseTooSmall(bench: Workbench, { system }: RunContext, wantedBytes: number): Promise<void> {
-  const { filesystem, headerBytes: header } = await observeResize(system, bench);
+/** Of the open and checked volume: whether its files fit, and what is moved finds its room. */
+async function refuseShrink(bench: Workbench, { system }: RunContext, wantedBytes: number): Promise<void> {
+  const { filesystem, headerBytes: header, image } = await observeResize(system, bench);
   if (filesystem === undefined || filesystem.bytes <= wantedBytes - header) return;
   const { stdout } = await system.run(smallestExt4(bench.target.paths.mapperDevice));
   const smallestBytes = parseSmallest(stdout) * filesystem.blockBytes;
   refuseBelowSmallest(bench.target, { wantedBytes, smallestBytes, headerBytes: header });
+  if (image !== undefined) {
+    refuseShrinkWithoutRoom(bench.target, await replayRoom(bench, system), { image, wantedBytes });
+  }
 }
 
 /** The error that brought us here is the one to tell. What resists is closed by the same command again. */

@@ -22,7 +22,7 @@ export async function mountRepo(
   context: RunContext,
 ): Promise<Finished<OutputOf<'repo.mount'>>> {
   const bench = await openWorkbench(context, input.repo);
-  const changed = await openVolume(bench, context, await openSteps(bench, context, input.credential));
+  const changed = await openVolume(bench, context, await openSteps(bench, context, { credential: input.credential }));
   if (context.dryRun) return { outcome: 'planned' };
   await setReserveAside(bench, context);
   return { outcome: 'done', output: { ...identity(bench), state: 'mounted', changed } };
@@ -53,17 +53,20 @@ export function identity({ record }: Workbench): Pick<OutputOf<'repo.mount'>, 'n
   return { name: record.name, guid: record.guid };
 }
 
-/** Up to a mounted volume under its unit. Throws CREDENTIAL_MISSING before anything is touched when no key is at hand. */
+/**
+ * Up to a mounted volume under its unit. Throws CREDENTIAL_MISSING before anything is touched when no key is at hand, and NO_SPACE
+ * on a full datastore, unless it is opened so that something can be deleted in it.
+ */
 export async function openSteps(
   bench: Workbench,
   { system }: RunContext,
-  credential: Secret | undefined,
+  { credential, toDelete = false }: { credential?: Secret | undefined; toDelete?: boolean },
 ): Promise<Opening> {
   await refuseSecondOpening(system, bench.target);
   const key = await keyFor(bench, system, credential);
   const facts = await bench.observe();
   if (!facts.mounted) refuseHalfResized(bench);
-  if (!facts.mounted) await refuseWithoutRoom(bench, system);
+  if (!facts.mounted && !toDelete) await refuseWithoutRoom(bench, system);
   if (key === undefined && facts.mapping === undefined) throw credentialMissing(bench);
   return {
     open: openVolumeSteps(bench.target, key),

@@ -6,7 +6,7 @@ import { OPERATIONS, type RunResult, type RunSummary } from '../protocol/operati
 import { AskedOnce } from './asked-once.ts';
 import { carryOutRun } from './carry-out-run.ts';
 import { LiveRun, type RunOwner, type RunSource } from './live-run.ts';
-import type { HeldLock } from './lock.ts';
+import type { HeldLock, LockRequest } from './lock.ts';
 import { type Following, followRun, storedRun } from './run-following.ts';
 import { listRuns, recoverRuns } from './run-history.ts';
 import { openRunLog, type RunLog } from './run-log.ts';
@@ -40,12 +40,11 @@ class RunRegistry implements Runs {
 
   async #begin(request: RunStart): Promise<RunId> {
     const { operation, input, options, actor } = request;
-    const { runsDir, lockDir, self, log: onTrouble } = this.#deps;
-    const subjects = await this.#deps.subjectsOf(operation, input);
+    const { runsDir, self, log: onTrouble } = this.#deps;
     const run = newRunId();
     const holder = { run, operation: OPERATIONS[operation].summary, actor };
-    const { waitMs, dryRun } = options;
-    const locks = dryRun ? [] : await takeLocks(lockDir, subjects, { owner: holder, waitMs, signal: request.signal });
+    const { dryRun } = options;
+    const { subjects, locks } = await this.#lock(request, holder);
     const wakeup = new Wakeup();
     const owner = { ...holder, since: Date.now() };
     const repo = subjects.find((subject) => subject.repo !== undefined)?.repo;
@@ -60,6 +59,23 @@ class RunRegistry implements Runs {
     this.#live.set(run, live);
     live.ended = this.#carryOut(request, live, log, locks);
     return run;
+  }
+
+  /** What a name stands for may have changed until its lock was taken: then that of the new one is. */
+  async #lock({ operation, input, options, signal }: RunStart, owner: LockRequest['owner']) {
+    for (;;) {
+      const subjects = await this.#deps.subjectsOf(operation, input);
+      if (options.dryRun) return { subjects, locks: [] };
+      const locks = await takeLocks(this.#deps.lockDir, subjects, { owner, waitMs: options.waitMs, signal });
+      try {
+        const now = await this.#deps.subjectsOf(operation, input);
+        if (now.map(({ key }) => key).join() === subjects.map(({ key }) => key).join()) return { subjects, locks };
+      } catch (error) {
+        for (const lock of locks.toReversed()) await this.#release(lock);
+        throw error;
+      }
+      for (const lock of locks.toReversed()) await this.#release(lock);
+    }
   }
 
   async #carryOut({ operation, input, options, actor }: RunStart, live: LiveRun, log: RunLog, locks: HeldLock[]) {

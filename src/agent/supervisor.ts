@@ -2,6 +2,7 @@
 // the agent starts and whenever a run has ended. What it does is told by `rdc machine status` and the notify command.
 import { setMaxListeners } from 'node:events';
 import { uptime } from 'node:os';
+import { tellsOfForeign } from '../lifecycle/openings.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
 import { messageOf, RdcError } from '../protocol/errors.ts';
@@ -39,6 +40,8 @@ export class Supervisor {
   readonly #record: SupervisionRecord;
   readonly #notifier: Notifier;
   readonly #end = new AbortController();
+  /** Of the datastore's watch: what still runs while the agent makes room can fill it. */
+  readonly #lastEnd = new AbortController();
   readonly #watches = new Map<Guid, Promise<void>>();
   /** A run has ended while the watch was there: it may have been about to end. */
   readonly #again = new Set<Guid>();
@@ -66,6 +69,7 @@ export class Supervisor {
       isEnabled: async () => (await this.#settings()).enabled,
       repos: () => this.#targets(),
       giveUp: (target, reason) => this.#giveUp(target, reason),
+      isInOrder: (target) => this.#clearOpening(target),
       onTrouble: (error) => deps.log(`supervisor, second openings: ${String(error)}`),
     });
     this.#notifier = createNotifier({
@@ -96,7 +100,14 @@ export class Supervisor {
   async stop(): Promise<void> {
     this.#isStarted = false;
     this.#end.abort(new RdcError('CANCELLED', 'the agent ends'));
-    await Promise.all([...this.#watches.values(), this.#guard?.ended, this.#datastore, this.#openings.ended()]);
+    await Promise.all([...this.#watches.values(), this.#guard?.ended, this.#openings.ended()]);
+    await this.#record.saved();
+  }
+
+  /** After stop(), once nothing runs that writes. */
+  async stopLast(): Promise<void> {
+    this.#lastEnd.abort(new RdcError('CANCELLED', 'the agent ends'));
+    await this.#datastore;
     await this.#record.saved();
   }
 
@@ -167,7 +178,8 @@ export class Supervisor {
 
   #watchDatastore(): Promise<void> {
     const tell = (kind: SupervisionKind, message: string) => this.#tell(kind, message);
-    const common = { system: this.#system, signal: this.#end.signal, record: this.#record, now: this.#deps.now };
+    const { signal } = this.#lastEnd;
+    const common = { system: this.#deps.createSystem(signal), signal, record: this.#record, now: this.#deps.now };
     return watchDatastore({ ...common, tell });
   }
 
@@ -223,6 +235,12 @@ export class Supervisor {
     void this.#target(guid).then((target) => {
       if (target !== undefined) this.#tell('attention-cleared', `"${target.name}" was started by hand`, target);
     });
+  }
+
+  #clearOpening(target: RepoTarget): void {
+    if (!tellsOfForeign(this.#record.attention(target.guid)?.reason ?? '')) return;
+    this.#record.clear(target.guid);
+    this.#tell('attention-cleared', `the image of "${target.name}" is attached only once again`, target);
   }
 
   #giveUp(repo: Pick<RepoSummary, 'guid' | 'name'> | undefined, reason: string): void {

@@ -39,5 +39,5 @@ export async function findDropIns(system: System): Promise<DropInTrace[]> {
 
 /** Whole, or cut off while it was written. */
 export function isOurDropIn(file: string): boolean {
-  return /^10-rediacc\.conf(\.[0-9a-f]{12}\.tmp)?$/.test(file);
+  return /^10-rediacc\.conf(\.\d+-\d+\.[0-9a-f]{12}\.tmp)?$/.test(file);
 }

@@ -10,6 +10,8 @@ export interface Leftover {
   repo?: RepoName;
   /** Whose lock keeps everybody else away from it: a repository's GUID, or the machine's. */
   subject: string;
+  /** Each thing stands on those after it in the same group; absent: the subject's. */
+  group?: string;
   because: string;
   /** Absent: it is not proven to be dead, and stays. In the order in which they are performed. */
   removal?: readonly Action[];

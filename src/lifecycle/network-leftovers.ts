@@ -25,7 +25,7 @@ export function networkLeftovers(traces: NetworkTraces, owner: RepoTraces | unde
   const one = (kind: Leftover['kind'], what: string, removal: Action[]): Leftover => ({
     ...{ kind, what, subject, ...repo, because: why, removal },
   });
-  return [
+  const all = [
     ...(owner === undefined ? orphanUnits(subject, traces.units, why) : []),
     ...(traces.link ? [one('link', names.hostLink, linkRemoval(names.hostLink))] : []),
     ...(traces.namespace
@@ -36,6 +36,7 @@ export function networkLeftovers(traces: NetworkTraces, owner: RepoTraces | unde
     ),
     ...dropIns(subject, traces.dropIns, why),
   ];
+  return owner === undefined ? all.map((leftover) => ({ ...leftover, group: String(networkId) })) : all;
 }
 
 /** The link takes its routes along; the guard, made anew from the routes that are left, its sources. */

@@ -87,6 +87,13 @@ export function foreignOpenings({ paths }: OpeningTarget, openings: readonly Ope
   });
 }
 
+const DANGER = 'its image is attached a second time';
+
+/** Whether a text is what describeForeign() said. */
+export function tellsOfForeign(what: string): boolean {
+  return what.startsWith(DANGER);
+}
+
 /** The danger, and what to do on the server. */
 export function describeForeign(
   { paths }: OpeningTarget,
@@ -102,7 +109,7 @@ export function describeForeign(
     ...(deviceIsOurs ? [] : [`losetup --detach ${device}`]),
   ]);
   return {
-    what: `its image is attached a second time: ${words.join(', ')}; writing through both destroys it`,
+    what: `${DANGER}: ${words.join(', ')}; writing through both destroys it`,
     fix: `find out who did it, then on the server: ${closing.join('; ')}`,
   };
 }

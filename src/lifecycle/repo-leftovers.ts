@@ -81,20 +81,21 @@ function ofHalfMade(traces: RepoTraces): Leftover[] {
 
 function ofUnknown(traces: RepoTraces): Leftover[] {
   const { guid, units, paths } = traces;
-  // Each of these is somebody's work on data: a daemon, a copy under a freeze, blocks that are being moved.
-  const busy = units.find((unit) => isRunning(unit) && /^rediacc-(docker@|freeze-|resize-)/.test(unit.name));
+  // Each of these is somebody's work on data: a volume, a daemon, a copy under a freeze, blocks that are being moved.
+  const busy = units.find((unit) => isRunning(unit) && /^rediacc-(volume@|docker@|freeze-|resize-)/.test(unit.name));
   if (busy !== undefined) {
     const because = 'it runs, although the machine has no record of its repository';
     return [{ ...about(traces, 'unit', busy.name), because, fix: `put back ${paths.record}` }];
   }
-  const why = 'the machine has no record of its repository, and no daemon of it runs';
-  const volume = volumeLeftovers(traces, why);
-  const held = volume.filter(({ removal }) => removal === undefined);
-  // Its unit would close it under whoever uses it.
-  if (held.length > 0 && isOpen(traces)) return [...held, ...imageWithoutRecord(traces)];
+  const point = traces.mounts[0];
+  if (point !== undefined) {
+    const because = 'it is mounted, although the machine has no record of its repository';
+    return [{ ...about(traces, 'mount', point), because, fix: `put back ${paths.record}, or: umount ${point}` }];
+  }
+  const why = 'the machine has no record of its repository, and nothing of it is open';
   return [
     ...orphanUnits(guid, units, why),
-    ...volume,
+    ...volumeLeftovers(traces, why),
     ...imageWithoutRecord(traces),
     ...filesWithoutImage(traces),
     ...emptyMountPoint(traces, why),
@@ -129,15 +130,18 @@ function imageWithoutRecord(traces: RepoTraces): Leftover[] {
   return [{ ...about(traces, 'image', paths.image), because, fix }];
 }
 
-/** With the image they stay: it may be opened by them alone. */
+/** Whoever has moved an image away may be able to open it by them alone. Beside an image they belong to it. */
 function filesWithoutImage(traces: RepoTraces): Leftover[] {
-  const { image, paths } = traces;
+  const { image, paths, keyFile, headerBackup } = traces;
   if (image) return [];
-  const because =
-    'neither an image nor a record of its repository is on this machine, so there is nothing that it opens';
+  const told = (kind: 'key file' | 'header backup', path: string): Leftover => ({
+    ...about(traces, kind, path),
+    because: 'neither an image nor a record of its repository is here, but an image of it elsewhere may need it',
+    fix: `if there is none: rm ${path}`,
+  });
   return [
-    ...(traces.keyFile ? [file(traces, 'key file', paths.keyFile, because)] : []),
-    ...(traces.headerBackup ? [file(traces, 'header backup', paths.headerBackup, because)] : []),
+    ...(keyFile ? [told('key file', paths.keyFile)] : []),
+    ...(headerBackup ? [told('header backup', paths.headerBackup)] : []),
   ];
 }
 

@@ -63,13 +63,37 @@ export function refuseFullVolume({ name }: Named, space: Space): void {
   }
 }
 
-/** Before a closed repository is opened. Throws NO_SPACE. */
-export function refuseFullDatastore({ name, datastore }: Lain, { rootBytes }: Room): void {
+/**
+ * Before a closed repository is opened, or one is forked: what its parent then overwrites takes new blocks. Throws NO_SPACE. What
+ * is deleted in a repository goes back to the datastore, and a rescue opens one for that whatever is free.
+ */
+export function refuseFullDatastore({ name, datastore }: Lain, { rootBytes }: Room, what: 'open' | 'fork'): void {
   if (rootBytes >= DATASTORE_FLOOR) return;
-  const found = `${formatSize(rootBytes)} are free, ${formatSize(DATASTORE_FLOOR)} are needed to open repository "${name}"`;
+  const found = `${formatSize(rootBytes)} are free, ${formatSize(DATASTORE_FLOOR)} are needed to ${what} repository "${name}"`;
   throw new RdcError('NO_SPACE', `the datastore ${datastore} is full: ${found}`, {
-    hint: 'rdc machine status   (then free some space there)',
+    hint: `rdc machine status   (then free some space there, or delete something inside a repository: rdc repo rescue ${name})`,
   });
+}
+
+/**
+ * Before blocks are moved to the front of a sparse image, at most so many as lie behind its new end: what is not there is not
+ * always told to resize2fs, which writes through the page cache, and the old copies are cut off then. Throws NO_SPACE.
+ */
+export function refuseShrinkWithoutRoom(
+  { name, datastore }: Lain,
+  { rootBytes }: Room,
+  { image, wantedBytes }: { image: { sizeBytes: number; allocatedBytes: number }; wantedBytes: number },
+): void {
+  const moved = Math.min(image.allocatedBytes, Math.max(0, image.sizeBytes - wantedBytes));
+  if (rootBytes >= DATASTORE_FLOOR + moved) return;
+  const needed = `up to ${formatSize(DATASTORE_FLOOR + moved)} must be free on the datastore ${datastore} while it becomes smaller`;
+  throw new RdcError(
+    'NO_SPACE',
+    `repository "${name}" cannot become smaller: ${needed}, ${formatSize(rootBytes)} are`,
+    {
+      hint: 'rdc machine status   (then free some space there)',
+    },
+  );
 }
 
 /** Whether a journal could need more than there is: only then is it worth a look at it. */

@@ -49,22 +49,21 @@ function foreignness({ name }: { name: string }, ours: string, below: number): s
 /** Those below a mapping go with it. */
 function loops({ guid, record, loops: devices, mappings: above }: RepoTraces, why: string): Leftover[] {
   const free = devices.filter(({ device }) => !above.some(({ on }) => on.includes(kernelName(device))));
-  return free.map(({ device, users, deleted }) => {
+  return free.map(({ device, users }) => {
     const about = { kind: 'loop device' as const, what: device, subject: guid, ...nameOf(record) };
     const against = inUse(users);
     if (against !== undefined) return { ...about, because: against, fix: `losetup --detach ${device}` };
-    const image = deleted ? 'its image was deleted and has no record' : why;
     return {
       ...about,
-      because: `${image}; no mapping lies on it, and nothing has it mounted or open`,
+      because: `${why}; no mapping lies on it, and nothing has it mounted or open`,
       removal: [run(detachLoop(device))],
     };
   });
 }
 
 /**
- * Told instead of everything else: the image is deleted, and somebody may still want what it holds. Undefined where nothing
- * shows it any more, or where nobody knows the repository and nothing of it is mounted.
+ * Told instead of everything else: the image is deleted, and somebody may still want what it holds, whether or not the record
+ * was deleted with it. Our own delete closes first. Undefined where nothing shows it any more.
  */
 export function lastCopy({
   guid,
@@ -75,7 +74,7 @@ export function lastCopy({
   image,
 }: RepoTraces): Leftover | undefined {
   const loop = devices.find(({ deleted }) => deleted);
-  if (loop === undefined || (record === undefined && points.length === 0)) return undefined;
+  if (loop === undefined) return undefined;
   const about = { subject: guid, ...nameOf(record) };
   const because = 'its image was deleted while it was attached: this is the last copy of what it holds';
   const point = points[0];

@@ -50,9 +50,10 @@ test('whether blocks can be shared is tried, and nothing is left of the trial', 
 });
 
 test.each<[State, boolean, number, string | undefined]>([
-  ['closed', true, 0, undefined],
-  ['mounted', true, 0, undefined],
-  ['open', true, 0, 'VOLUME_IN_USE'],
+  ['closed', true, 64 * 1024 ** 2, undefined],
+  ['mounted', true, 64 * 1024 ** 2, undefined],
+  ['mounted', true, 63 * 1024 ** 2, 'NO_SPACE'],
+  ['open', true, 64 * 1024 ** 2, 'VOLUME_IN_USE'],
   ['closed', false, 10 * 1024 ** 3, undefined],
   ['closed', false, 300 * 1024 ** 2, 'NO_SPACE'],
   ['mounted', false, 10 * 1024 ** 3, 'VOLUME_IN_USE'],

@@ -56,3 +56,25 @@ test('one that does not come to its end is ended, and nothing is met where nothi
   await until(() => hanging.signalCode === 'SIGTERM');
   expect(await endLeftPrograms(cgroup)).toEqual([]);
 });
+
+test('an installation is left alone, with all that it has started; control: the same programs without it are ended', async () => {
+  const directory = await temporaryDirectory();
+  const cgroup = makeCgroup();
+  copyFileSync('/bin/sh', join(directory, 'apt-get'));
+  chmodSync(join(directory, 'apt-get'), 0o755);
+  const words = ['-c', 'echo $$ >"$1/cgroup.procs" && exec "$2" -c "sleep 1000 & wait"', 'join', cgroup];
+  const install = spawn('/bin/sh', [...words, join(directory, 'apt-get')], { stdio: 'ignore' });
+  const closed = once(install, 'close');
+  const pids = () => readFileSync(join(cgroup, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean).map(Number);
+  onTestFinished(async () => {
+    for (const pid of pids()) process.kill(pid, 'SIGKILL');
+    await closed;
+  });
+  await until(() => pids().length === 2 && pids().some((pid) => programName(pid) === 'sleep'));
+  const both = pids();
+  expect(await endLeftPrograms(cgroup)).toEqual([]);
+  expect(pids()).toEqual(both);
+  process.kill(install.pid ?? 0, 'SIGKILL');
+  await closed;
+  expect(await endLeftPrograms(cgroup)).toEqual(['sleep 1000']);
+});

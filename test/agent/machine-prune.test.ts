@@ -67,9 +67,9 @@ function littered(): { machine: LeftoverMachine; dead: string[] } {
   machine.record(HALF_MADE, { name: 'new', networkId: 2944, state: 'creating' }).image(HALF_MADE);
   const half = machine.loop(HALF_MADE);
   machine.file(at(HALF_MADE).headerBackup).mount(HALF_MADE, machine.map(HALF_MADE, half));
-  const deleted = machine.loop(UNKNOWN, true);
+  const second = machine.loop(CLOSED);
   machine.units.set(`rediacc-docker@${UNKNOWN}.service`, 'failed').set(`rediacc-net@${UNKNOWN}.service`, 'active');
-  machine.file(at(UNKNOWN).headerBackup).file(`/run/rediacc/needs-down/${UNKNOWN}`).directory(at(UNKNOWN).mountPoint);
+  machine.file(`/run/rediacc/needs-down/${UNKNOWN}`).directory(at(UNKNOWN).mountPoint);
   machine
     .directory('/sys/class/net/rdh6336')
     .file('/run/netns/rd6336')
@@ -77,6 +77,7 @@ function littered(): { machine: LeftoverMachine; dead: string[] } {
   machine.file('/etc/rediacc/machine.json.0123456789ab.tmp');
   const dead = [
     `mapping rediacc-${CLOSED}`,
+    `loop device /dev/${second}`,
     `drop-in /run/systemd/system/rediacc-net@${CLOSED}.service.d`,
     `key file ${at(CLOSED).keyFile}`,
     `temporary file ${at(CLOSED).record}.0123456789ab.tmp`,
@@ -89,8 +90,6 @@ function littered(): { machine: LeftoverMachine; dead: string[] } {
     `record ${at(HALF_MADE).record}`,
     `unit rediacc-docker@${UNKNOWN}.service`,
     `unit rediacc-net@${UNKNOWN}.service`,
-    `loop device /dev/${deleted}`,
-    `header backup ${at(UNKNOWN).headerBackup}`,
     `mount point ${at(UNKNOWN).mountPoint}`,
     `runtime file /run/rediacc/needs-down/${UNKNOWN}`,
     'runtime file /run/rediacc/docker-2880.sock',
@@ -206,12 +205,25 @@ describe('what is not proven to be dead is told and left', () => {
     expect(await left(machine)).toMatchObject([{ kind: 'image', fix: expect.stringContaining('put back') }]);
   });
 
+  test('a key and a header without an image, which an image elsewhere may need', async () => {
+    const machine = inOrder().file(at(UNKNOWN).keyFile).file(at(UNKNOWN).headerBackup);
+    expect(await left(machine)).toMatchObject([{ kind: 'key file' }, { kind: 'header backup' }]);
+  });
+
+  test('a volume that is open without a record', async () => {
+    const machine = inOrder().image(UNKNOWN);
+    machine.mount(UNKNOWN, machine.map(UNKNOWN, machine.loop(UNKNOWN)));
+    expect(await left(machine)).toMatchObject([{ kind: 'mount', fix: expect.stringContaining('put back') }]);
+    machine.units.set(`rediacc-volume@${UNKNOWN}.service`, 'active');
+    expect(await left(machine)).toMatchObject([{ kind: 'unit', what: `rediacc-volume@${UNKNOWN}.service` }]);
+  });
+
   test('a daemon without a record, and everything around it', async () => {
     const machine = inOrder().open(UNKNOWN, { name: 'lost', networkId: 6336 });
     machine.nodes.delete(at(UNKNOWN).record);
     machine.inside.set('rd6336', [7]);
     expect(await left(machine)).toMatchObject([
-      { kind: 'unit', what: `rediacc-docker@${UNKNOWN}.service` },
+      { kind: 'unit', what: `rediacc-volume@${UNKNOWN}.service` },
       { kind: 'namespace', what: 'rd6336' },
     ]);
   });
@@ -227,10 +239,13 @@ describe('what is not proven to be dead is told and left', () => {
     expect(told).toMatchObject([{ kind: 'mount', because: expect.stringContaining('the last copy') }]);
   });
 
-  test('the last copy of a deleted image that is attached, while its record is there', async () => {
+  test.each([
+    ['there', CLOSED],
+    ['deleted, too', UNKNOWN],
+  ])('the last copy of a deleted image that is attached, while its record is %s', async (_what, guid) => {
     const machine = inOrder();
-    machine.nodes.delete(at(CLOSED).image);
-    machine.loop(CLOSED, true);
+    machine.nodes.delete(at(guid).image);
+    machine.loop(guid, true);
     expect(await left(machine)).toMatchObject([
       { kind: 'loop device', fix: expect.stringMatching(/^put the image back: cp --sparse=always \/dev\/loop/) },
     ]);
@@ -310,6 +325,17 @@ describe('what cannot be removed', () => {
     expect(await machine.stat(at(HALF_MADE).image)).toBeDefined();
     // Control: what belongs to others was removed.
     expect(output?.removed.map(({ what }) => what)).toContain('rdh6336');
+  });
+
+  test('of one network id is no reason to leave another', async () => {
+    const { machine } = littered();
+    machine.directory('/sys/class/net/rdh6400').file('/run/netns/rd6400');
+    machine.broken.add('ip link del rdh6336');
+    const { output } = await prune(machine);
+    expect(output?.failed.map(({ where }) => where)).toEqual(
+      expect.arrayContaining(['link rdh6336', 'namespace rd6336']),
+    );
+    expect(output?.removed.map(({ what }) => what)).toEqual(expect.arrayContaining(['rdh6400', 'rd6400']));
   });
 
   test('with a damaged record nothing is judged at all', async () => {

@@ -89,11 +89,11 @@ describe('a filesystem that was not closed', () => {
     crash();
     const before = digest();
     const resize = (freeBytes: number) =>
-      resizeRepo({ repo: GUID, sizeBytes: 64 * MIB, credential: KEY }, volume.contextOf({ freeBytes }).context);
+      resizeRepo({ repo: GUID, sizeBytes: 119 * MIB, credential: KEY }, volume.contextOf({ freeBytes }).context);
     await expect(resize(67 * MIB)).rejects.toMatchObject({ code: 'NO_SPACE' });
     expect([isClosed(), digest()]).toEqual([true, before]);
     await resize(68 * MIB);
-    expect(volume.imageSize()).toBe(64 * MIB);
+    expect(volume.imageSize()).toBe(119 * MIB);
   });
 
   test('with a clean one the floor is enough', async () => {

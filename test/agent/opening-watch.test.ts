@@ -39,11 +39,13 @@ function watching({ isEnabled = true, closed = false } = {}) {
   system.file('/sys/block/dm-0/dm/name', `${name}\n`).file('/sys/block/dm-0/dev', '253:0\n');
   system.directory(`/sys/block/dm-0/slaves/${closed ? 'loop9' : 'loop0'}`);
   const told: string[] = [];
+  let inOrder = 0;
   const watch = watchOpenings({
     ...{ system, signal: end.signal },
     isEnabled: async () => isEnabled,
     repos: async () => [target],
     giveUp: (_target, reason) => void told.push(reason),
+    isInOrder: () => void inOrder++,
     onTrouble: (error) => void told.push(`trouble: ${String(error)}`),
   });
   watch.begin();
@@ -53,7 +55,7 @@ function watching({ isEnabled = true, closed = false } = {}) {
   });
   const say = (text: string) => world.tell?.('stdout', Buffer.from(text));
   const ready = () => vi.waitFor(() => expect(world.looks).toBeGreaterThan(0));
-  return { world, told, say, ready, attach };
+  return { world, told, say, ready, attach, inOrder: () => inOrder };
 }
 
 const SECOND = 'its image is attached a second time: /dev/loop5 (as /root/link); writing through both destroys it';
@@ -66,6 +68,17 @@ test('a second loop device is told when the kernel tells of it, also in pieces o
   say(EVENT.slice(0, 30));
   say(EVENT.slice(30));
   await vi.waitFor(() => expect(told).toEqual([SECOND]));
+});
+
+test('when it is gone again, that is told as well', async () => {
+  const { world, told, say, ready, attach, inOrder } = watching();
+  attach('loop5', '/root/link');
+  await ready();
+  await vi.waitFor(() => expect(told).toEqual([SECOND]));
+  expect(inOrder()).toBe(0);
+  world.loops.pop();
+  say('KERNEL[1.2] remove   /devices/virtual/block/dm-1 (block)\n');
+  await vi.waitFor(() => expect(inOrder()).toBe(1));
 });
 
 test('one that was there before anybody watched is told at the start', async () => {

@@ -134,9 +134,15 @@ describe('refused', () => {
     await expect(end).rejects.toMatchObject({ code: 'NO_SPACE', hint: expect.stringContaining('--size 256M') });
     const none = resize(1024 ** 4, { freeBytes: 65 * MIB });
     await expect(none).rejects.toMatchObject({ code: 'NO_SPACE', hint: expect.stringContaining('free some space') });
-    // Smaller is possible on a full one.
-    await resize(64 * MIB, { freeBytes: 0 });
-    expect(imageSize()).toBe(64 * MIB);
+  });
+
+  test('smaller, where what is moved may find no room on the datastore', async () => {
+    const end = resize(100 * MIB, { freeBytes: 83 * MIB });
+    await expect(end).rejects.toMatchObject({ code: 'NO_SPACE', message: expect.stringContaining('up to 84M') });
+    expect([imageSize(), attached(), note()]).toEqual([120 * MIB, [], undefined]);
+    await resize(100 * MIB, { freeBytes: 84 * MIB });
+    expect(imageSize()).toBe(100 * MIB);
+    expectWhole();
   });
 
   test('a wrong credential, before anything is changed', async () => {

@@ -240,6 +240,30 @@ describe('contention', () => {
     open();
   });
 
+  test('what stands behind a name when its lock is had is locked, not what stood there before', async () => {
+    let behind = 'old';
+    const subjectsOf = async () => [{ key: behind, subject: '"shop"', repo: 'shop' }];
+    const [first, second] = [gate(), gate()];
+    const gates = [first.opened, second.opened];
+    const { runs } = await runsIn(
+      await temporaryDirectory(),
+      upHandler(() => gates.shift() ?? Promise.resolve()),
+      { subjectsOf },
+    );
+    const before = await runs.start(SHOP);
+    const waiting = runs.start({ ...SHOP, options: { dryRun: false, waitMs: 30_000 } });
+    // It waits for what the name stood for when it was asked.
+    await until(async () => (await runs.list(10)).length === 1);
+    behind = 'new';
+    first.open();
+    await followed(runs, before);
+    await waiting;
+    await expect(runs.start(SHOP)).rejects.toMatchObject({ code: 'BUSY' });
+    behind = 'old';
+    expect((await followed(runs, await runs.start(SHOP))).result.outcome).toBe('done');
+    second.open();
+  });
+
   test('a run whose lock was broken from outside is stopped', async () => {
     const directory = await temporaryDirectory();
     const { runs } = await runsIn(

@@ -108,7 +108,9 @@ export class FakeSystem implements System {
 
   async remove(path: string): Promise<void> {
     this.#act(`remove ${path}`);
-    if (this.#children(path).length > 0) throw new Error(`ENOTEMPTY: directory not empty: ${path}`);
+    if (this.#children(path).length > 0) {
+      throw Object.assign(new Error(`ENOTEMPTY: directory not empty: ${path}`), { code: 'ENOTEMPTY' });
+    }
     this.nodes.delete(path);
   }
 

@@ -121,7 +121,7 @@ test('a preallocated one has all its space, and gives none of it back', async ()
 
 test('a full datastore: the reserve is given up and that is told; what is closed stays closed, until there is room', async () => {
   // An image as a crash leaves it: a file that was acknowledged is in the journal of its filesystem only.
-  await desk.done('repo create other --size 100M');
+  await desk.done('repo create other --size 192M');
   await desk.done('repo mount other');
   const other = await status('other');
   const crash = `echo paid >acknowledged; sync -f .; sync ${other.image}; cp --preserve=mode --sparse=always ${other.image} /mnt/rediacc/crashed`;
@@ -145,9 +145,9 @@ test('a full datastore: the reserve is given up and that is told; what is closed
   const event = eventWith('was given up', told);
   expect([event?.kind, event?.repo]).toEqual(['needs-attention', undefined]);
 
-  // Its journal may hold 4 MiB, and nobody knows how much of them needs new blocks.
-  await fillUpTo(66 * MIB, 'more');
-  await refused('repo mount other', '"other" was not closed', '68M must be free', 'rdc machine status');
+  // Its journal may hold 16 MiB, and nobody knows how much of them needs new blocks.
+  await fillUpTo(72 * MIB, 'more');
+  await refused('repo mount other', '"other" was not closed', '80M must be free', 'rdc machine status');
   await fillUpTo(24 * MIB, 'most');
   await refused('repo up other', 'the datastore /mnt/rediacc is full', '64M are needed', 'rdc machine status');
   expect(await vm.root(`sha256sum ${other.image}; losetup -n -O NAME -j ${other.image}`)).toBe(sum);

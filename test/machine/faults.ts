@@ -60,8 +60,11 @@ export async function cutOffAndRepeat({ vm, desk }: SetUp, line: string, fault: 
     expect([exitCode, stderr], line).toEqual([0, expect.any(String)]);
     return false;
   }
-  expect(stderr, line).toContain('was interrupted: the agent of the machine ended before it did');
-  expect(exitCode, stderr).toBe(1);
+  // Cut off before it had told its id, rdc begins it anew by itself.
+  if (exitCode !== 0) {
+    expect(stderr, line).toContain('was interrupted: the agent of the machine ended before it did');
+    expect(exitCode, stderr).toBe(1);
+  }
   await desk.done(line);
   return true;
 }
@@ -101,7 +104,7 @@ export async function stateOf(vm: TestVm, repo: Subject | undefined): Promise<st
     show unit systemctl list-units --plain --no-legend --all 'rediacc-*@*' 'rediacc-*.slice' 'rediacc-function-*' 'rediacc-freeze-*' 'rediacc-resize-*' | grep -v not-found | awk '{print $1, $2, $4}'
     for pid in $(cat /sys/fs/cgroup/system.slice/rediacc-agent.service/cgroup.procs); do
       [ $pid = $(systemctl show -p MainPID --value rediacc-agent) ] || show program cat /proc/$pid/comm
-    done | grep -v -e nft -e setpriv
+    done | grep -v -e nft -e setpriv -e udevadm
     true`;
   const lines = (await vm.root(script)).split('\n').filter((line) => line !== '');
   if (repo === undefined) return lines.sort();

@@ -83,7 +83,7 @@ export function cutMachine(): VolatileMachine & { image: string } {
 }
 
 const LOGS = '/var/lib/postgresql/data/log';
-const READY = 'until pg_isready -q -h $DB_IP; do sleep 0.2; done';
+const READY = 'until pg_isready -q -h $DB_IP -U postgres; do sleep 0.2; done';
 const PSQL = 'psql -qAtX -v ON_ERROR_STOP=1 -h $DB_IP -U postgres';
 
 /** A command in the container of Postgres. */

@@ -8,6 +8,7 @@ import { deleteRepo } from '../../src/agent/repo-delete.ts';
 import { downRepo, upRepo } from '../../src/agent/repo-services.ts';
 import { mountRepo, unmountRepo } from '../../src/agent/repo-volume.ts';
 import { Secret } from '../../src/protocol/secret.ts';
+import { Crash } from '../helpers/fake-system.ts';
 import { DATASTORE, ModelMachine } from '../helpers/model-machine.ts';
 
 const GUID = '11111111-1111-4111-8111-111111111111';
@@ -74,4 +75,28 @@ test('control: a step that is not continued is found', async () => {
   const machine = await prepared([create]);
   machine.file(`${DATASTORE}/.state/${GUID}.luks-header.new`);
   expect(machine.state()).not.toEqual(undisturbed.state());
+});
+
+test('a delete ends well although somebody has written below the mount point of the closed repository', async () => {
+  const machine = await prepared([create]);
+  machine.file(`${DATASTORE}/repos/${GUID}/of-somebody`);
+  await remove(machine);
+  expect(machine.nodes.has(`${DATASTORE}/.state/${GUID}.json`)).toBe(false);
+  expect(machine.nodes.has(`${DATASTORE}/repos/${GUID}/of-somebody`)).toBe(true);
+});
+
+test('a create that was cut off and is repeated without --preallocate makes a sparse image', async () => {
+  const machine = await prepared([]);
+  const record = `${DATASTORE}/.state/${GUID}.json`;
+  for (let actions = 1; !machine.nodes.has(record); actions++) {
+    machine.crashAfter = actions;
+    await create(machine).catch((error: unknown) => expect(error).toBeInstanceOf(Crash));
+  }
+  const claimed = JSON.parse(machine.nodes.get(record)?.text ?? '');
+  expect(claimed.state).toBe('creating');
+  machine.file(record, JSON.stringify({ ...claimed, preallocated: true }));
+  machine.crashAfter = Number.POSITIVE_INFINITY;
+  await create(machine);
+  const { preallocated, networkId } = JSON.parse(machine.nodes.get(record)?.text ?? '');
+  expect([preallocated, networkId]).toEqual([undefined, claimed.networkId]);
 });
