@@ -96,6 +96,8 @@ afterAll(async () => {
 
 let clean: string[];
 let since: string;
+/** Devices of what prune must leave. */
+let byHand: { lost: string; deleted: string };
 
 test('a machine in order has nothing left over, also while a command is in the middle of its work', async () => {
   expect(await leftovers()).toEqual([]);
@@ -118,7 +120,8 @@ test('one of each kind is found, and a dry run changes nothing', async () => {
   const open = `cryptsetup open --key-file - ${await attach(blog)} rediacc-${blog}`;
   await vm.root(open, { input: credentials[blog].value });
   await vm.root(`cd ${DATASTORE}; truncate --size=16M repositories/${LOST} repositories/${DELETED}`);
-  const [lost, deleted] = [await attach(LOST), await attach(DELETED)];
+  const [lost, deleted, spare] = [await attach(LOST), await attach(DELETED), await attach(blog)];
+  byHand = { lost, deleted };
   await vm.root(`cd ${DATASTORE}
     rm repositories/${DELETED}
     head -c 64 /dev/urandom | cryptsetup open --type plain --cipher aes-xts-plain64 --key-size 512 --key-file - ${lost} rediacc-${LOST}
@@ -133,7 +136,7 @@ test('one of each kind is found, and a dry run changes nothing', async () => {
   const before = await everything();
   const { exitCode, stdout } = await desk.rdc('machine doctor box');
   expect(exitCode).toBe(1);
-  for (const name of [LOST, deleted, NAMED, GONE, 'rdh6336', 'rd6336', '/run/rediacc/6336', `rediacc-${blog}`]) {
+  for (const name of [LOST, deleted, spare, NAMED, GONE, 'rdh6336', 'rd6336', '/run/rediacc/6336', `rediacc-${blog}`]) {
     expect(stdout).toContain(name);
   }
   const { plan } = await desk.json<{ plan: { title: string }[] }>('machine prune box --dry-run');
@@ -148,19 +151,22 @@ test('prune removes exactly that; what may hold data is told and left, with what
   expect(refused).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('--yes') });
   const { removed, left, failed } = await prune();
   expect(failed).toEqual([]);
-  expect(new Set(removed.map(({ kind }) => kind))).toEqual(
-    new Set([
-      ...['unit', 'mount', 'mapping', 'loop device', 'image', 'record', 'key file', 'header backup', 'mount point'],
-      ...['drop-in', 'namespace', 'link', 'runtime file', 'temporary file'],
-    ]),
-  );
+  expect([...new Set(removed.map(({ kind }) => kind))].sort()).toEqual([
+    ...['drop-in', 'image', 'key file', 'link', 'loop device', 'mapping', 'namespace', 'record', 'runtime file'],
+    ...['temporary file', 'unit'],
+  ]);
   expect(left.map(({ kind, what }) => `${kind} ${what}`).sort()).toEqual([
-    `image ${DATASTORE}/repositories/${LOST}`,
+    `header backup ${DATASTORE}/.state/${NAMED}.luks-header`,
+    `key file ${DATASTORE}/.credentials/keys/${NAMED}.key`,
+    `loop device ${byHand.deleted}`,
+    `mount ${DATASTORE}/repos/${LOST}`,
     `record ${DATASTORE}/.state/${GONE}.json`,
   ]);
   expect((await leftovers()).filter((found) => !found.includes('left alone because'))).toEqual([]);
-  // As the two say.
-  await vm.root(`rm ${DATASTORE}/repositories/${LOST}`);
+  // As they say.
+  await vm.root(`cd ${DATASTORE}; umount repos/${LOST}; cryptsetup close rediacc-${LOST}; losetup --detach ${byHand.lost}
+    losetup --detach ${byHand.deleted}; rm repositories/${LOST} .state/${NAMED}.luks-header .credentials/keys/${NAMED}.key
+    rmdir repos/${LOST}`);
   await desk.done('repo delete gone --yes');
   expect(await leftovers()).toEqual([]);
   expect((await desk.rdc('machine doctor box')).exitCode).toBe(0);
