@@ -1,7 +1,9 @@
 // All repositories at once: `repo up-all` one after the other and with `--parallel --concurrency N`, each after a
 // `down-all --unmount`, against what the machine needs at least; then `up-all --mount-only`, with its memory.
 //
-//   node bench/all.mjs -m MACHINE --context CONTEXT --ssh 'ssh -i KEY -p 22 root@192.0.2.1' [--repos 20] [--widths 1,3,8] [--keep]
+//   node bench/all.mjs -m MACHINE --context CONTEXT --ssh 'ssh -i KEY -p 22 root@192.0.2.1' [--repos 20] [--widths 1,3,8] [--mounts] [--keep]
+//
+// --mounts: only the last of these, as with --repos 100.
 //
 // It makes its repositories itself (bench-01 …, two services of busybox each) and deletes them at the end, unless --keep.
 import { fileURLToPath } from 'node:url';
@@ -15,12 +17,13 @@ const { values: given } = parseArgs({
     ssh: { type: 'string' },
     repos: { type: 'string', default: '20' },
     widths: { type: 'string', default: '1,3,8' },
+    mounts: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
   },
 });
 if (given.ssh === undefined || given.machine === undefined) {
   console.error(
-    "usage: node bench/all.mjs -m MACHINE --ssh 'ssh … root@HOST' [--context CONTEXT] [--repos N] [--widths N,N] [--keep]",
+    "usage: node bench/all.mjs -m MACHINE --ssh 'ssh … root@HOST' [--context CONTEXT] [--repos N] [--widths N,N] [--mounts] [--keep]",
   );
   process.exit(2);
 }
@@ -111,19 +114,24 @@ function table(figures) {
   ].join('\n');
 }
 
+/** One after the other against each width. */
+function compare() {
+  // Images are pulled and everything is in the page cache before the first figure.
+  rdc('up-all', '--parallel');
+  const figures = [
+    measure('one after the other'),
+    ...given.widths
+      .split(',')
+      .map((width) => measure(`--parallel --concurrency ${width}`, '--parallel', '--concurrency', width)),
+  ];
+  console.log(
+    `\n${names.length} repositories of two services, ${figures[0].cores} cores, longest single ${seconds(figures[0].longest)}:\n`,
+  );
+  console.log(table(figures));
+}
+
 make();
-// Images are pulled and everything is in the page cache before the first figure.
-rdc('up-all', '--parallel');
-const figures = [
-  measure('one after the other'),
-  ...given.widths
-    .split(',')
-    .map((width) => measure(`--parallel --concurrency ${width}`, '--parallel', '--concurrency', width)),
-];
-console.log(
-  `\n${names.length} repositories of two services, ${figures[0].cores} cores, longest single ${seconds(figures[0].longest)}:\n`,
-);
-console.log(table(figures));
+if (!given.mounts) compare();
 const mounted = measure('--mount-only', '--mount-only');
 const each = (value) => value / names.length;
 console.log(
