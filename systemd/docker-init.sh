@@ -19,6 +19,7 @@ case $1 in
     ;;
   init)
     mount -t proc -o nosuid,nodev,noexec proc /proc
+    . /usr/lib/rediacc/own-volume-only
     # These are the whole machine's, whatever the namespace: a bind of "/" would hand them to a container.
     for path in sys sysrq-trigger irq bus fs acpi; do
       test -e /proc/$path || continue

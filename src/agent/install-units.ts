@@ -6,6 +6,7 @@ import dockerInit from '../../systemd/docker-init.sh';
 import forwarding6 from '../../systemd/forwarding6.sh';
 import freezeCopy from '../../systemd/freeze-copy.sh';
 import functionInit from '../../systemd/function-init.sh';
+import ownVolumeOnly from '../../systemd/own-volume-only.sh';
 import rootSlice from '../../systemd/rediacc.slice';
 import repoSliceDropIn from '../../systemd/rediacc-.slice.conf';
 import agentService from '../../systemd/rediacc-agent.service';
@@ -53,6 +54,8 @@ const FILES: readonly { path: string; text: string; mode: number }[] = [
     'renet-project.sh': projectShim,
     'renet-wait.sh': waitShim,
   }).map(([name, text]) => ({ path: `${LIB_DIR}/shim/${name}`, text, mode: 0o644 })),
+  // Before those that read it.
+  { path: `${LIB_DIR}/own-volume-only`, text: ownVolumeOnly, mode: 0o644 },
   { path: `${LIB_DIR}/agent-roll-back`, text: agentRollBack, mode: 0o755 },
   { path: `${LIB_DIR}/forwarding6`, text: forwarding6, mode: 0o755 },
   { path: `${LIB_DIR}/docker-init`, text: dockerInit, mode: 0o755 },
