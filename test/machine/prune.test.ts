@@ -140,7 +140,7 @@ test('one of each kind is found, and a dry run changes nothing', async () => {
     expect(stdout).toContain(name);
   }
   const { plan } = await desk.json<{ plan: { title: string }[] }>('machine prune box --dry-run');
-  expect(plan.length).toBeGreaterThan(15);
+  expect(plan.length).toBeGreaterThan(10);
   expect(plan.filter(({ title }) => !title.includes(': dead because '))).toEqual([]);
   expect(plan.map(({ title }) => title).join('\n')).not.toMatch(/"shop"|2816/);
   expect(await everything()).toEqual(before);
@@ -152,7 +152,18 @@ test('prune removes exactly that; what may hold data is told and left, with what
   const { removed, left, failed } = await prune();
   expect(failed).toEqual([]);
   expect([...new Set(removed.map(({ kind }) => kind))].sort()).toEqual([
-    ...['drop-in', 'image', 'key file', 'link', 'loop device', 'mapping', 'namespace', 'record', 'runtime file'],
+    ...[
+      'drop-in',
+      'header backup',
+      'image',
+      'key file',
+      'link',
+      'loop device',
+      'mapping',
+      'namespace',
+      'record',
+      'runtime file',
+    ],
     ...['temporary file', 'unit'],
   ]);
   expect(left.map(({ kind, what }) => `${kind} ${what}`).sort()).toEqual([
@@ -182,7 +193,7 @@ test('a volume that somebody else uses is not unmounted: they are named, and wit
     systemd-run --quiet --unit=keeper --property=PrivateMounts=yes --property=MountFlags=private sleep 10002
     mkdir ${mountPoint}/a; mount -t tmpfs tmpfs ${mountPoint}/a; mkdir ${mountPoint}/a/b; mount -t tmpfs tmpfs ${mountPoint}/a/b`);
   await vm.root('setsid sleep 10003 >/dev/null 2>&1 </dev/null &');
-  const pid = (argument: string) => vm.root(`until pgrep -x -f 'sleep ${argument}'; do sleep 0.2; done`);
+  const pid = (argument: string) => vm.root(`until pgrep -x -f '(.*/)?sleep ${argument}'; do sleep 0.2; done`);
   const [here, apart, bystander] = [await pid('10001'), await pid('10002'), await pid('10003')];
   const { exitCode, stderr } = await desk.rdc('repo unmount blog');
   expect(exitCode).toBe(1);
