@@ -1,5 +1,5 @@
 // Every operation on a repository, cut off before every change and looking that it makes, then repeated once as a person does:
-// it ends well, and the machine is as after an undisturbed run. On the model machine; test/machine/step-matrix.test.ts does the
+// it ends well, and the machine is as after an undisturbed run. On the model machine; test/long/step-matrix.test.ts does the
 // same on a real one.
 import { describe, expect, test } from 'vitest';
 import { disableAutostart, enableAutostart } from '../../src/agent/repo-autostart.ts';
