@@ -1,5 +1,5 @@
 // What systemd does with chains of repositories, by the real systemd of the playground's image in namespaces of this machine:
-// volumes are directories and daemons sleep, so it takes seconds. The same with real ones: boot.test.ts.
+// volumes are in memory and daemons sleep, so it takes seconds. The same with real ones: boot.test.ts.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -30,7 +30,9 @@ async function live(isControl: boolean): Promise<string> {
   await copyFile(join(FIXTURES, 'guest.sh'), join(directory, 'guest.sh'));
   if (isControl) await writeFile(join(directory, 'control'), '');
   const start = ['bash', join(FIXTURES, 'start.sh'), image, directory, process.execPath, AGENT];
-  const { stderr, stdout } = spawnSync('unshare', [...NAMESPACES, ...start], { encoding: 'utf8', timeout: 240_000 });
+  // unshare(1) ignores SIGTERM while it waits, and ends its child when it is killed.
+  const limits = { timeout: 240_000, killSignal: 'SIGKILL' } as const;
+  const { stderr, stdout } = spawnSync('unshare', [...NAMESPACES, ...start], { encoding: 'utf8', ...limits });
   const journal = join(directory, 'journal');
   if (!existsSync(journal)) throw new Error(`it did not come to a shutdown\n${stdout}\n${stderr}`);
   return directory;
