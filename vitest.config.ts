@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 const unitFile = /\.(service|socket|slice|conf|sh)$/;
@@ -30,6 +31,8 @@ export default defineConfig({
           name: 'fast',
           include: ['test/**/*.test.ts'],
           exclude: ['test/machine/**', 'test/long/**'],
+          // Vitest leaves one core to others, which on two cores is half of the machine.
+          maxWorkers: Math.max(2, availableParallelism() - 1),
           testTimeout: 120_000,
           hookTimeout: 120_000,
         },

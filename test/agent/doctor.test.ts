@@ -1,4 +1,4 @@
-// What machine doctor says of a machine that is not in order; the network part is tried in test/machine/hosts.test.ts.
+// What machine doctor says of a machine that is not in order; the network part is tried in test/long/hosts.test.ts.
 import { describe, expect, it } from 'vitest';
 import { examineMachine } from '../../src/agent/doctor.ts';
 import { examineNetwork } from '../../src/agent/doctor-network.ts';

@@ -1,4 +1,4 @@
-// What is told of a guard that somebody took apart; the real thing is in test/machine/hosts.test.ts.
+// What is told of a guard that somebody took apart; the real thing is in test/long/hosts.test.ts.
 import { describe, expect, it } from 'vitest';
 import { observeGuard, repairGuardStep } from '../../src/agent/guard-state.ts';
 import type { Command } from '../../src/lifecycle/command.ts';

@@ -1,4 +1,4 @@
-// Limits as the slice gets them, and when they count as being in force. What they hold is in test/machine/hosts.test.ts.
+// Limits as the slice gets them, and when they count as being in force. What they hold is in test/long/hosts.test.ts.
 import { describe, expect, it } from 'vitest';
 import type { RepoFacts } from '../../src/lifecycle/facts.ts';
 import { type Limits, limitsDropIn, limitsSteps } from '../../src/lifecycle/limits.ts';

@@ -64,29 +64,6 @@ afterAll(async () => {
   await vm?.destroy();
 });
 
-test('what is no shutdown runs no down(): isolate, daemon-reload, a restart of the daemon, an upgrade of the agent', async () => {
-  // In an order of our own: systemd's is another one after a reload.
-  const states = `systemctl show -p Id,ActiveState 'rediacc-*@*' | grep . | paste -d ' ' - - | sort`;
-  const before = await vm.root(states);
-  expect(before.match(/ActiveState=active/g)).toHaveLength(12);
-  await vm.root('systemctl isolate multi-user.target && systemctl daemon-reload');
-  expect(await vm.root(states)).toBe(before);
-  expect(await count(web, 'ended')).toBe(0);
-  // It is wanted by that target, and has ended long ago.
-  const again = "journalctl -b --no-pager -o cat -u rediacc-autostart | grep -c 'this is no boot'";
-  expect(await vm.root(`until ${again}; do sleep 0.5; done | tail -1`)).toBe('1');
-  await vm.root(`systemctl restart rediacc-docker@${web.guid}; ${untilAnswers(web)}`);
-  expect(await count(web, 'ended')).toBe(1);
-  // An agent of another build is replaced by whoever comes next.
-  await vm.root("echo '// another' >> /usr/lib/rediacc/current/renet.mjs; systemctl restart rediacc-agent");
-  await desk.done('repo status web');
-  expect(await vm.ssh('root', 'tail -1 /usr/lib/rediacc/current/renet.mjs')).not.toMatchObject({
-    stdout: '// another',
-  });
-  expect(await vm.root(states)).toBe(before);
-  expect(await count(web, 'downs')).toBe(0);
-});
-
 describe('after a reboot', () => {
   test('all that is marked answers, without a command', async () => {
     await vm.reboot();
@@ -102,7 +79,7 @@ describe('after a reboot', () => {
 
   test('down() had run and finished, once, and what it stopped had ended by itself', async () => {
     expect(await count(web, 'downs')).toBe(1);
-    expect(await count(web, 'ended')).toBe(2);
+    expect(await count(web, 'ended')).toBe(1);
     const docker = `docker -H unix:///run/rediacc/docker-${data.networkId}.sock`;
     const log = await vm.root(`${docker} logs "$(${docker} ps --quiet)" 2>&1`);
     expect(log.match(/database system is shut down/g)?.length).toBeGreaterThan(0);
@@ -137,5 +114,13 @@ describe('after a reboot', () => {
     expect(await vm.root(RECOVERIES)).toBe('');
     // The control: the kernel's words are there.
     expect(await vm.root("journalctl -k -b --no-pager -o cat | grep -c 'EXT4-fs (dm-.*mounted filesystem'")).toBe('3');
+  });
+
+  test('once more: the same', async () => {
+    await vm.reboot();
+    await answeredAfter(vm, [untilAnswers(web), untilAnswers(data, 5432)]);
+    expect([await count(web, 'downs'), await count(web, 'ended'), await count(data, 'downs')]).toEqual([2, 2, 2]);
+    expect(await journal([`rediacc-repo@${web.guid}`, `rediacc-repo@${data.guid}`], -1)).not.toMatch(/timed out/);
+    expect(await vm.root(RECOVERIES)).toBe('');
   });
 });

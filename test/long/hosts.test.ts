@@ -8,9 +8,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { removeFirewallRuleSteps } from '../../src/agent/firewall-rules.ts';
 import { describeAction } from '../../src/lifecycle/step.ts';
 import type { Check } from '../../src/protocol/operations.ts';
-import { type Desk, openDesk } from './desk.ts';
-import { installFirewallTools } from './firewall-tools.ts';
-import { startTestVm, type TestVm } from './vm.ts';
+import { type Desk, openDesk } from '../machine/desk.ts';
+import { installFirewallTools } from '../machine/firewall-tools.ts';
+import { startTestVm, type TestVm } from '../machine/vm.ts';
 
 const FIXTURES = fileURLToPath(new URL('../fixtures/hosts', import.meta.url));
 const OUR_RULE = '-A DOCKER-USER -m mark --mark 0x72646163 -m comment --comment rediacc -j ACCEPT';
@@ -158,7 +158,7 @@ describe('limits', () => {
   const docker = 'docker -H unix:///run/rediacc/docker-2816.sock exec';
   /** dd(1) takes a buffer of that size and fills it. */
   const allocate = (service: string) =>
-    vm.ssh('root', `${docker} shop-${service}-1 dd if=/dev/zero of=/dev/null bs=300M count=1`);
+    vm.ssh('root', `${docker} shop-${service}-1 dd if=/dev/zero of=/dev/null bs=600M count=1`);
   const killed = { exitCode: 137 };
   const throttled = async () =>
     Number(
@@ -174,14 +174,14 @@ describe('limits', () => {
   });
 
   test('are in force at once: too much memory is ended, too much time is held back', async () => {
-    await desk.done('repo limits shop --memory 256M --cpus 0.5');
+    await desk.done('repo limits shop --memory 384M --cpus 0.5');
     expect(await vm.root(`cat ${SLICE}/memory.max ${SLICE}/memory.swap.max ${SLICE}/cpu.max`)).toBe(
-      `${256 * 1024 ** 2}\n0\n50000 100000`,
+      `${384 * 1024 ** 2}\n0\n50000 100000`,
     );
     expect(await allocate('probe')).toMatchObject(killed);
     expect(await throttled()).toBeGreaterThan(0);
     expect((await desk.done('repo limits shop')).split('\n')).toEqual([
-      expect.stringMatching(/^memory +256M \(.* in use\)$/),
+      expect.stringMatching(/^memory +384M \(.* in use\)$/),
       expect.stringMatching(/^processors +0\.5$/),
     ]);
   });
@@ -192,7 +192,7 @@ describe('limits', () => {
     const tried = await vm.ssh('root', [...docker.split(' '), 'shop-strong-1', 'sh', '-c', lift]);
     expect(Number(tried.stdout.split('\n')[0]), tried.stderr).toBeGreaterThan(0);
     expect(await allocate('strong')).toMatchObject(killed);
-    expect(await vm.root(`cat ${SLICE}/memory.max ${SLICE}/cpu.max`)).toBe(`${256 * 1024 ** 2}\n50000 100000`);
+    expect(await vm.root(`cat ${SLICE}/memory.max ${SLICE}/cpu.max`)).toBe(`${384 * 1024 ** 2}\n50000 100000`);
   });
 
   test('taken away, they are gone at once, and nothing of them stays behind', async () => {
@@ -201,7 +201,7 @@ describe('limits', () => {
     expect(await vm.root('ls /run/systemd/system.control/rediacc-2816.slice.d 2>/dev/null || true')).toBe('');
     expect((await allocate('probe')).exitCode).toBe(0);
     // For the next start, where the slice is made anew.
-    await desk.done('repo limits shop --memory 384M');
+    await desk.done('repo limits shop --memory 512M');
   });
 });
 
@@ -214,7 +214,7 @@ describe('names by systemd-resolved, whose stub is on the loopback of the host',
       systemctl start systemd-resolved && ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf &&
       grep -q 'nameserver 127.0.0.53' /etc/resolv.conf`);
     expect(await up()).toMatchObject(OUTBOUND);
-    expect(await vm.root(`cat ${SLICE}/memory.max`)).toBe(String(384 * 1024 ** 2));
+    expect(await vm.root(`cat ${SLICE}/memory.max`)).toBe(String(512 * 1024 ** 2));
   });
 
   test('also where /etc/resolv.conf is a plain file that names the stub', async () => {

@@ -10,8 +10,8 @@ import {
   startFaulty,
   stateOf,
   subjectOf,
-} from '../machine/faults.ts';
-import { remainsOf, type Subject } from '../machine/remains.ts';
+} from './faults.ts';
+import { remainsOf, type Subject } from './remains.ts';
 
 // The supervisor of the new agent may be looking at the repository just then.
 const WAIT = '--wait=5m';

@@ -1,10 +1,6 @@
 // The virtual machine itself: it must be a plain Debian server, or the other machine tests prove nothing.
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { startTestVm, type TestVm } from './vm.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startTestVm, type TestVm } from '../machine/vm.ts';
 
 describe('the playground', () => {
   let vm: TestVm;
@@ -59,11 +55,4 @@ describe('the playground', () => {
     await vm.start();
     expect((await vm.ssh('deploy', 'true')).exitCode).toBe(0);
   });
-});
-
-it('npm install --global . puts the built rdc on the PATH', () => {
-  const prefix = mkdtempSync(join(tmpdir(), 'rdc-prefix-'));
-  onTestFinished(() => rmSync(prefix, { recursive: true, force: true }));
-  execFileSync('npm', ['install', '--global', '--prefix', prefix, '.'], { stdio: 'ignore' });
-  expect(execFileSync(join(prefix, 'bin/rdc'), ['--version'], { encoding: 'utf8' })).toMatch(/^\d+\.\d+\.\d+\n$/);
 });
