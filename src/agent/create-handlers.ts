@@ -8,6 +8,7 @@ import { disableAutostart, enableAutostart } from './repo-autostart.ts';
 import { createCreateHandler } from './repo-create.ts';
 import { rotateCredential, verifyCredential } from './repo-credential.ts';
 import { deleteRepo } from './repo-delete.ts';
+import { downRepo } from './repo-down.ts';
 import { createForkHandler } from './repo-fork.ts';
 import { setLimits, showLimits } from './repo-limits.ts';
 import { type BusyLookup, hasKeyFile, listRepos, repoStatus, type SupervisionLookup } from './repo-queries.ts';
@@ -15,7 +16,7 @@ import { reencryptRepo } from './repo-reencrypt.ts';
 import { rescueRepo } from './repo-rescue.ts';
 import { resizeRepo } from './repo-resize.ts';
 import { restoreHeader } from './repo-restore-header.ts';
-import { downRepo, upRepo } from './repo-services.ts';
+import { upRepo } from './repo-up.ts';
 import { pruneSlots, validateRepo } from './repo-validate.ts';
 import { mountRepo, unmountRepo } from './repo-volume.ts';
 

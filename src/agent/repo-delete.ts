@@ -12,7 +12,7 @@ import type { Finished, RunContext } from './handlers.ts';
 import { keyFileDraft } from './layout.ts';
 import { codeOf } from './linux-files.ts';
 import { requireMachine } from './machine-record.ts';
-import { downRepo } from './repo-services.ts';
+import { downRepo } from './repo-down.ts';
 import { createRepoStore } from './repo-store.ts';
 import { close, identity } from './repo-volume.ts';
 import { carryOut, openWorkbench } from './repo-workbench.ts';

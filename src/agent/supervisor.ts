@@ -1,24 +1,22 @@
 // Keeps up what should be up: a watch per repository (watched-repo.ts) and one for the guard (guard-watch.ts), begun when
 // the agent starts and whenever a run has ended. What it does is told by `rdc machine status` and the notify command.
 import { setMaxListeners } from 'node:events';
-import { uptime } from 'node:os';
 import { tellsOfForeign } from '../lifecycle/openings.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
-import { messageOf, RdcError } from '../protocol/errors.ts';
+import { RdcError } from '../protocol/errors.ts';
 import { type Guid, guidSchema } from '../protocol/ids.ts';
-import type { OutputOf, RepoSummary, RunResult } from '../protocol/operations.ts';
-import { type Attention, DEFAULT_SUPERVISION, type SupervisionKind } from '../protocol/supervision.ts';
+import type { RepoSummary } from '../protocol/operations.ts';
+import type { Attention, SupervisionKind } from '../protocol/supervision.ts';
 import { watchDatastore } from './datastore-watch.ts';
 import type { Monitoring } from './follow-monitor.ts';
 import { watchGuard } from './guard-watch.ts';
-import { leftByBoot } from './interrupted-boot.ts';
-import { NEEDS_DOWN_DIR, repoTarget, STATE_DIR } from './layout.ts';
-import { readMachine } from './machine-record.ts';
+import { failedAtBoot, finishBoot } from './interrupted-boot.ts';
+import { NEEDS_DOWN_DIR, STATE_DIR } from './layout.ts';
 import { createNotifier, type Notifier } from './notify-command.ts';
 import { type OpeningWatch, watchOpenings } from './opening-watch.ts';
-import { createRepoStore, type RepoRecord } from './repo-store.ts';
 import type { RunEnd, Runs } from './runs.ts';
+import { createSupervised, type Supervised } from './supervised.ts';
 import { DATASTORE_SUBJECT, MACHINE_SUBJECT, SupervisionRecord } from './supervision-record.ts';
 import { bringUp, SUPERVISOR, withSupervisorLock } from './supervisor-actor.ts';
 import type { WatchDeps } from './watch-deps.ts';
@@ -37,6 +35,7 @@ export interface SupervisorDeps {
 export class Supervisor {
   readonly #deps: SupervisorDeps;
   readonly #system: System;
+  readonly #supervised: Supervised;
   readonly #record: SupervisionRecord;
   readonly #notifier: Notifier;
   readonly #end = new AbortController();
@@ -56,6 +55,7 @@ export class Supervisor {
     // Every watch listens to it.
     setMaxListeners(0, this.#end.signal, this.#changed.signal);
     this.#system = deps.createSystem(this.#end.signal);
+    this.#supervised = createSupervised(this.#system);
     // Without the signal: what was done is noted and told also while the agent ends.
     const lasting = deps.createSystem(new AbortController().signal);
     this.#record = new SupervisionRecord({
@@ -66,15 +66,15 @@ export class Supervisor {
     this.#openings = watchOpenings({
       system: this.#system,
       signal: this.#end.signal,
-      isEnabled: async () => (await this.#settings()).enabled,
-      repos: () => this.#targets(),
+      isEnabled: async () => (await this.#supervised.settings()).enabled,
+      repos: () => this.#supervised.targets(),
       giveUp: (target, reason) => this.#giveUp(target, reason),
       isInOrder: (target) => this.#clearOpening(target),
       onTrouble: (error) => deps.log(`supervisor, second openings: ${String(error)}`),
     });
     this.#notifier = createNotifier({
       system: lasting,
-      commandLine: async () => (await this.#settings()).notifyCommand,
+      commandLine: async () => (await this.#supervised.settings()).notifyCommand,
       onFailure: (message) => this.#record.note({ at: deps.now(), kind: 'notify-failed', message }),
     });
   }
@@ -88,12 +88,19 @@ export class Supervisor {
   async start(): Promise<void> {
     this.#isStarted = true;
     this.#datastore ??= this.#watchDatastore();
-    const records = await this.#records();
+    const records = await this.#supervised.records();
     this.#record.keepOnly(records.map(({ guid }) => guid));
     const promised = (await this.#system.list(NEEDS_DOWN_DIR)) ?? [];
     for (const { guid } of records) if (promised.includes(guid)) this.#watch(guid);
     this.#openings.begin();
-    void this.#finishBoot(records).catch((error: unknown) => this.#deps.log(`supervisor: ${String(error)}`));
+    void finishBoot(records, {
+      runs: this.#deps.runs,
+      signal: this.#end.signal,
+      now: this.#deps.now,
+      isEnabled: async () => (await this.#supervised.settings()).enabled,
+      tell: (kind, message, repo) => this.#tell(kind, message, repo),
+      giveUp: (repo, reason) => this.#giveUp(repo, reason),
+    }).catch((error: unknown) => this.#deps.log(`supervisor: ${String(error)}`));
   }
 
   /** Nothing is begun any more; resolves when nothing goes on. */
@@ -112,7 +119,9 @@ export class Supervisor {
   }
 
   ended({ operation, actor, keys, result }: RunEnd): void {
-    if (operation === 'machine.autostart') this.#noteBoot(result);
+    if (operation === 'machine.autostart') {
+      for (const { repo, reason } of failedAtBoot(result)) this.#giveUp(repo, reason);
+    }
     if (operation === 'machine.set-supervision') this.#lookAnew();
     const guid = guidSchema.safeParse(keys.find((key) => guidSchema.safeParse(key).success)).data;
     if (guid === undefined) return;
@@ -129,7 +138,7 @@ export class Supervisor {
   async report() {
     const machine = this.#record.attention(DATASTORE_SUBJECT) ?? this.#record.attention(MACHINE_SUBJECT);
     return {
-      ...(await this.#settings()),
+      ...(await this.#supervised.settings()),
       events: this.#record.events(),
       ...(machine === undefined ? {} : { attention: machine }),
     };
@@ -162,14 +171,14 @@ export class Supervisor {
   }
 
   async #watchOne(guid: Guid): Promise<void> {
-    const target = await this.#target(guid);
+    const target = await this.#supervised.target(guid);
     if (target === undefined || (await this.#system.stat(target.needsDownFlag)) === undefined) return;
     this.#guard ??= watchGuard({
       system: this.#system,
       signal: this.#end.signal,
       record: this.#record,
       now: this.#deps.now,
-      isEnabled: async () => (await this.#settings()).enabled,
+      isEnabled: async () => (await this.#supervised.settings()).enabled,
       tell: (kind, message) => this.#tell(kind, message),
       giveUp: (reason) => this.#giveUp(undefined, reason),
     });
@@ -189,7 +198,7 @@ export class Supervisor {
       signal: this.#end.signal,
       record: this.#record,
       now: this.#deps.now,
-      settings: () => this.#settings(),
+      settings: () => this.#supervised.settings(),
       changed: () => this.#changed.signal,
       withLock: (target, what, work) =>
         withSupervisorLock(this.#deps.lockDir, this.#end.signal, { target, what, work }),
@@ -199,40 +208,11 @@ export class Supervisor {
     };
   }
 
-  /** What the start at boot could not do is told; it has tried as often as makes sense. */
-  #noteBoot({ output }: RunResult): void {
-    const rows = (output as OutputOf<'machine.autostart'> | undefined)?.repositories ?? [];
-    for (const { guid, name, result, reason } of rows) {
-      if (result === 'failed') this.#giveUp({ guid, name }, `it did not start at boot: ${reason ?? 'no reason given'}`);
-    }
-  }
-
-  /** A start at boot that ended with the agent is finished. */
-  async #finishBoot(records: readonly RepoRecord[]): Promise<void> {
-    const bootedAt = this.#deps.now() - uptime() * 1000;
-    const left = leftByBoot(await this.#deps.runs.list(1000), records, bootedAt);
-    if (left.length === 0 || !(await this.#settings()).enabled) return;
-    for (const record of left) {
-      try {
-        await bringUp(this.#deps.runs, record.guid);
-        this.#tell(
-          'repository-started',
-          `"${record.name}" was started: the start at boot had been interrupted`,
-          record,
-        );
-      } catch (error) {
-        if (this.#end.signal.aborted) return;
-        const reason = messageOf(error);
-        this.#giveUp(record, `it did not start at boot: ${reason}`);
-      }
-    }
-  }
-
   #clear(guid: Guid): void {
     // The guard is mended by every up.
     this.#record.clear(MACHINE_SUBJECT);
     if (!this.#record.clear(guid)) return;
-    void this.#target(guid).then((target) => {
+    void this.#supervised.target(guid).then((target) => {
       if (target !== undefined) this.#tell('attention-cleared', `"${target.name}" was started by hand`, target);
     });
   }
@@ -259,27 +239,5 @@ export class Supervisor {
     this.#record.note(event);
     this.#deps.log(`supervisor: ${message}`);
     this.#notifier.notify(event);
-  }
-
-  async #settings() {
-    const record = await readMachine(this.#system).catch(() => undefined);
-    return record?.supervision ?? DEFAULT_SUPERVISION;
-  }
-
-  async #records(): Promise<RepoRecord[]> {
-    const machine = await readMachine(this.#system).catch(() => undefined);
-    if (machine === undefined) return [];
-    const all = await createRepoStore(this.#system, machine.datastore).list();
-    return all.filter(({ state }) => state === 'ready');
-  }
-
-  async #target(guid: Guid): Promise<RepoTarget | undefined> {
-    return (await this.#targets()).find((target) => target.guid === guid);
-  }
-
-  async #targets(): Promise<RepoTarget[]> {
-    const machine = await readMachine(this.#system);
-    if (machine === undefined) return [];
-    return (await this.#records()).map((record) => repoTarget(machine.datastore, record));
   }
 }

@@ -12,7 +12,7 @@ import type { RunContext } from './handlers.ts';
 import { LOCK_DIR } from './layout.ts';
 import { createLinuxSystem } from './linux-system.ts';
 import { acquireLock } from './lock.ts';
-import { runDownPass } from './repo-services.ts';
+import { runDownPass } from './repo-down.ts';
 import { openWorkbench, type Workbench } from './repo-workbench.ts';
 import { cancellation } from './run-command.ts';
 

@@ -1,24 +1,24 @@
-// repo up and repo down: volume, daemon, slots, and the passes over the Rediaccfiles.
-import { randomBytes } from 'node:crypto';
+// repo up: volume, daemon, slots, and the passes over the Rediaccfiles.
 import type { FunctionName } from '../lifecycle/function-call.ts';
-import { type Failure, type PassRequest, runPass } from '../lifecycle/passes.ts';
-import { findRediaccfiles, labelOf, type Rediaccfile } from '../lifecycle/rediaccfile.ts';
+import { type Failure, runPass } from '../lifecycle/passes.ts';
+import { findRediaccfiles, type Rediaccfile } from '../lifecycle/rediaccfile.ts';
 import { planSteps } from '../lifecycle/run-plan.ts';
-import { readServicesFile, updateServicesFile } from '../lifecycle/services-file.ts';
-import { promiseDownStep, releaseRepoSteps, startDaemonSteps } from '../lifecycle/services-plan.ts';
+import { updateServicesFile } from '../lifecycle/services-file.ts';
+import { promiseDownStep, startDaemonSteps } from '../lifecycle/services-plan.ts';
 import { messageOf, RdcError } from '../protocol/errors.ts';
 import type { PlanStep } from '../protocol/events.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import { findFaults, refuseFaults } from './check-rediaccfiles.ts';
-import { listServices, runningContainers, stopContainers } from './containers.ts';
+import { listServices, stopContainers } from './containers.ts';
+import { callStep, passRequest } from './function-pass.ts';
 import type { Finished, RunContext } from './handlers.ts';
 import { releaseContainers } from './held-containers.ts';
 import { type Opening, openVolume, stepsOf } from './open-volume.ts';
-import { type PreparedCalls, prepareCalls } from './prepare-calls.ts';
+import { prepareCalls } from './prepare-calls.ts';
 import { planNetworkRepair, repairNetwork } from './repair-network.ts';
 import { repairAutostart } from './repo-autostart.ts';
 import { stateOf } from './repo-queries.ts';
-import { close, identity, openSteps } from './repo-volume.ts';
+import { identity, openSteps } from './repo-volume.ts';
 import { carryOut, openWorkbench, type Workbench } from './repo-workbench.ts';
 import { chooseScope, forgetDeployed, rememberDeployed, type Scope, scopeName, snapshot } from './up-scope.ts';
 import { reportWarnings, warnOfNothing } from './up-warnings.ts';
@@ -26,7 +26,6 @@ import { refuseFull, setReserveAside } from './volume-space.ts';
 import { writeOut } from './write-out.ts';
 
 type UpInput = InputOf<'repo.up'>;
-type DownInput = InputOf<'repo.down'>;
 
 export async function upRepo(input: UpInput, context: RunContext): Promise<Finished<OutputOf<'repo.up'>>> {
   const bench = await openWorkbench(context, input.repo);
@@ -123,26 +122,6 @@ async function checkedRediaccfiles(bench: Workbench, context: RunContext, scope:
   return { all, called };
 }
 
-interface Pass {
-  name: FunctionName;
-  calls: PreparedCalls;
-  timeoutMs: number | undefined;
-}
-
-function passRequest(bench: Workbench, context: RunContext, { name, calls, timeoutMs }: Pass): PassRequest {
-  return {
-    system: context.system,
-    report: context.report,
-    target: bench.target,
-    name,
-    ...calls,
-    runId: context.run,
-    mark: `rediacc-${randomBytes(8).toString('hex')}`,
-    timeoutMs,
-    host: bench.settings.host,
-  };
-}
-
 async function rememberUp(
   { store, record }: Workbench,
   context: RunContext,
@@ -189,65 +168,4 @@ async function chosenOf(
 ): Promise<Rediaccfile[]> {
   const { includes } = await chooseScope(bench, context, files, input);
   return files.filter(includes);
-}
-
-function callStep(name: FunctionName, file: Rediaccfile): PlanStep {
-  return { id: `${name}.${labelOf(file)}`, title: `${labelOf(file)} ${name}`, expect: 'always' };
-}
-
-export async function downRepo(input: DownInput, context: RunContext): Promise<Finished<OutputOf<'repo.down'>>> {
-  const bench = await openWorkbench(context, input.repo);
-  const facts = await bench.observe();
-  const running = facts.units.docker.active === 'active';
-  const due = running && (facts.needsDown || (await runningContainers(context.system, bench.target)).length > 0);
-  if (context.dryRun) {
-    const files = due ? await findRediaccfiles(context.system, bench.target.paths.mountPoint) : [];
-    context.report({ kind: 'plan', steps: files.toReversed().map((file) => callStep('down', file)) });
-    if (input.unmount) await close(bench, context, input.force);
-    return { outcome: 'planned' };
-  }
-  if (facts.needsDown && !running) {
-    context.report({
-      kind: 'warning',
-      message: `the docker daemon of "${bench.record.name}" is not running: down() is not called`,
-    });
-  }
-  const failed = due ? await runDownPass(bench, context, input.timeoutMs) : [];
-  if (!due)
-    context.report({
-      kind: 'step',
-      id: 'pass.down',
-      title: 'call every down()',
-      state: 'already',
-      detail: 'no service is running',
-    });
-  const released = await carryOut(bench, context, releaseRepoSteps(bench.target));
-  const closed = input.unmount ? await close(bench, context, input.force) : false;
-  const state = input.unmount
-    ? 'closed'
-    : (await bench.observe()).units.docker.active === 'active'
-      ? 'daemon'
-      : stateWithoutDaemon(facts.mounted);
-  return {
-    outcome: failed.length === 0 ? 'done' : 'partial',
-    output: { ...identity(bench), state, changed: due || released || closed, failed },
-  };
-}
-
-function stateWithoutDaemon(mounted: boolean): 'mounted' | 'closed' {
-  return mounted ? 'mounted' : 'closed';
-}
-
-/** One pass of down(), Z to A, then the root. Also what rediacc-repo@'s ExecStop runs at shutdown. What cannot be called is told as failed, and the others are called. */
-export async function runDownPass(
-  bench: Workbench,
-  context: RunContext,
-  timeoutMs: number | undefined,
-): Promise<Failure[]> {
-  const files = await findRediaccfiles(context.system, bench.target.paths.mountPoint);
-  // Only what has run needs its address: a compose file that is broken by now must not keep it from being stopped.
-  const services = await readServicesFile(context.system, bench.target);
-  const found = await findFaults(context.system, bench.target.paths.mountPoint, files);
-  const calls = await prepareCalls(context.system, bench.target, files, services, found);
-  return runPass(passRequest(bench, context, { name: 'down', calls, timeoutMs }));
 }
