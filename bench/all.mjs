@@ -95,6 +95,7 @@ function measure(title, ...words) {
     cores: before.cores,
     longest: Math.max(...rows.map((row) => row.ms)),
     memory: before.available - after.available,
+    rows,
   };
   console.error(`${title}: ${seconds(ms)}, ${figure.cpu.toFixed(0)} s of CPU, longest ${seconds(figure.longest)}`);
   return figure;
@@ -134,8 +135,11 @@ make();
 if (!given.mounts) compare();
 const mounted = measure('--mount-only', '--mount-only');
 const each = (value) => value / names.length;
+const mean = (rows) => rows.reduce((total, { ms }) => total + ms, 0) / rows.length;
 console.log(
-  `\n--mount-only: ${seconds(mounted.ms)}, ${seconds(each(mounted.ms))} and ${(each(mounted.memory) / 1024 ** 2).toFixed(1)} MiB of memory per repository`,
+  `\n--mount-only: ${seconds(mounted.ms)}, ${mounted.cpu.toFixed(0)} s of CPU; per repository ${seconds(each(mounted.ms))} ` +
+    `(of the first ten ${seconds(mean(mounted.rows.slice(0, 10)))}, of the last ten ${seconds(mean(mounted.rows.slice(-10)))}) ` +
+    `and ${(each(mounted.memory) / 1024 ** 2).toFixed(1)} MiB of memory`,
 );
 closeAll();
 if (!given.keep) for (const name of names) rdc('delete', name, '--yes');
