@@ -63,10 +63,12 @@ class RunRegistry implements Runs {
 
   /** What a name stands for may have changed until its lock was taken: then that of the new one is. */
   async #lock({ operation, input, options, signal }: RunStart, owner: LockRequest['owner']) {
+    const until = performance.now() + options.waitMs;
     for (;;) {
       const subjects = await this.#deps.subjectsOf(operation, input);
       if (options.dryRun) return { subjects, locks: [] };
-      const locks = await takeLocks(this.#deps.lockDir, subjects, { owner, waitMs: options.waitMs, signal });
+      const waitMs = Math.max(0, Math.round(until - performance.now()));
+      const locks = await takeLocks(this.#deps.lockDir, subjects, { owner, waitMs, signal });
       try {
         const now = await this.#deps.subjectsOf(operation, input);
         if (now.map(({ key }) => key).join() === subjects.map(({ key }) => key).join()) return { subjects, locks };
