@@ -50,7 +50,9 @@ export async function createAgent({ bundle, log, ...hooks }: AgentHooks): Promis
       start: (request) => runs.start(request),
       follow: (run, following) => runs.follow(run, following),
       cancel: (run, actor) => runs.cancel(run, actor),
+      list: (limit) => runs.list(limit),
     },
+    giveUp: (repo, reason) => supervisor.giveUp(repo, reason),
   });
   const runs: Runs = createRuns({
     handlers,

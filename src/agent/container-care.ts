@@ -49,6 +49,7 @@ async function careForContainer(
 ): Promise<void> {
   const socket = target.net.dockerSocket;
   while (!daemonEnded.aborted && !deps.signal.aborted) {
+    let isCounted = false;
     try {
       const container = await lookAtContainer(socket, id);
       if (container === undefined || !container.unhealthy || !(await shouldBeUp(target, deps))) return;
@@ -74,6 +75,7 @@ async function careForContainer(
         const still = await lookAtContainer(socket, id);
         if (still === undefined || !still.unhealthy) return;
         deps.record.setTries(target.guid, what, counted(tries, deps.now(), rule));
+        isCounted = true;
         await restartContainer(socket, id);
         deps.tell(
           'container-restarted',
@@ -90,7 +92,8 @@ async function careForContainer(
         `an unhealthy container of "${target.name}" could not be restarted: ${messageOf(error)}`,
         target,
       );
-      return;
+      // Docker tells of its health only when that changes: nobody else would come back to it.
+      if (!isCounted) return;
     }
   }
 }

@@ -18,6 +18,8 @@ export interface RunContext extends QueryContext {
   report: Report;
   /** Aborted when the run is cancelled; `system` already kills its child processes then. */
   signal: AbortSignal;
+  /** Outlives the cancellation: only for undoing what was begun. */
+  undoing: System;
 }
 
 export interface Finished<O> {

@@ -2,7 +2,8 @@
 // CONFIG_INVALID where a record is damaged: nothing is judged then.
 import { observeBlockDevices } from '../lifecycle/block-devices.ts';
 import { isOpen, type LeftoverFacts, type RepoTraces } from '../lifecycle/leftover-facts.ts';
-import { KEYFILE_SLOT, luksMetadata } from '../lifecycle/luks.ts';
+import { luksMetadata } from '../lifecycle/luks.ts';
+import { KEYFILE_SLOT } from '../lifecycle/luks-key-file.ts';
 import { parseMountinfo } from '../lifecycle/mountinfo.ts';
 import type { System } from '../lifecycle/system.ts';
 import { type Guid, guidSchema } from '../protocol/ids.ts';

@@ -5,10 +5,11 @@ import pLimit from 'p-limit';
 import * as z from 'zod';
 import type { System } from '../lifecycle/system.ts';
 import { allRowSchema } from '../protocol/answers.ts';
-import type { OutputOf, RepoSummary } from '../protocol/operations.ts';
+import type { OutputOf, RepoSummary, RunSummary } from '../protocol/operations.ts';
 import type { Finished, QueryContext, RunContext } from './handlers.ts';
+import { notStarted } from './interrupted-boot.ts';
 import { STATE_DIR } from './layout.ts';
-import { type AllDeps, carryOutOne, outcomeOf, type Row, type Terms } from './repo-all.ts';
+import { type AllDeps, carryOutOne, damagedRow, outcomeOf, type Row, type Terms } from './repo-all.ts';
 import { cancellation } from './run-command.ts';
 
 const BOOT_FILE = `${STATE_DIR}/autostart.json`;
@@ -19,6 +20,8 @@ type Boot = z.infer<typeof bootSchema>;
 const RETRIES_MS = [15_000, 60_000, 240_000];
 /** After so many milliseconds one that is not up yet, as its prep() hangs, no longer counts: the others begin beside it. */
 const PATIENCE_MS = 300_000;
+/** More than a machine's repositories can have had since it started. */
+const MOST_RUNS = 1000;
 /** What no time mends; the rest is tried again. */
 const FINAL = new Set([
   'WRONG_CREDENTIAL',
@@ -29,10 +32,16 @@ const FINAL = new Set([
   'CANCELLED',
 ]);
 
+export interface BootDeps extends Pick<AllDeps, 'runs' | 'listRepos' | 'damaged'> {
+  /** It was tried as often as makes sense. Told at once: another one may hang. */
+  giveUp(repo: Pick<RepoSummary, 'guid' | 'name'>, reason: string): void;
+}
+
 export async function startAtBoot(
-  { runs, listRepos }: Pick<AllDeps, 'runs' | 'listRepos'>,
+  { runs, listRepos, damaged, giveUp }: BootDeps,
   context: RunContext,
 ): Promise<Finished<OutputOf<'machine.autostart'>>> {
+  const bootedAt = Date.now();
   const due = (await listRepos(context)).filter(({ autostart }) => autostart);
   if (context.dryRun) {
     const steps = due.map(({ guid, name }) => ({
@@ -46,7 +55,11 @@ export async function startAtBoot(
   const limit = pLimit(availableParallelism() + 1);
   const saving = pLimit(1);
   const boot: Boot = { repositories: [] };
-  const rows = await Promise.all(due.map((repo) => startOne(repo)));
+  // Whether they were marked is in what cannot be read.
+  const unknown = (await damaged(context)).map(damagedRow);
+  for (const row of unknown) await keep(row);
+  for (const { guid, name, reason } of unknown) giveUp({ guid, name }, notStarted(reason));
+  const rows = [...(await Promise.all(due.map((repo) => startOne(repo)))), ...unknown];
   if (context.signal.aborted) throw cancellation(context.signal);
   return { outcome: outcomeOf(rows), output: { repositories: rows } };
 
@@ -54,15 +67,27 @@ export async function startAtBoot(
     const terms: Terms = { context, runs, waitMs: 0 };
     for (let attempt = 0; ; attempt += 1) {
       const { code, ...row } = await attemptOf(repo, terms);
-      const others = boot.repositories.filter(({ guid }) => guid !== repo.guid);
-      boot.repositories = [...others, { ...row, at: Date.now() }];
-      // One after the other, or an earlier state could be the last one written.
-      await saving(async () => context.system.writeFile(BOOT_FILE, `${JSON.stringify(boot, null, 2)}\n`, 0o600));
+      await keep(row);
       const pause = RETRIES_MS[attempt];
-      if (code === undefined || FINAL.has(code) || pause === undefined || context.signal.aborted) return row;
+      if (code === undefined || FINAL.has(code) || pause === undefined || context.signal.aborted) {
+        if (row.result === 'failed' && code !== 'CANCELLED') giveUp(repo, notStarted(row.reason));
+        return row;
+      }
       context.report({ kind: 'warning', message: `"${repo.name}" is tried again in ${pause / 1000} s: ${row.reason}` });
       await context.system.sleep(pause);
+      const since = touchedBy(await runs.list(MOST_RUNS), repo, bootedAt);
+      if (since === undefined) continue;
+      const leftAlone: Row = { ...row, result: 'skipped', reason: `${since} after it failed: it is left so` };
+      await keep(leftAlone);
+      return leftAlone;
     }
+  }
+
+  async function keep(row: Row): Promise<void> {
+    const others = boot.repositories.filter(({ guid }) => guid !== row.guid);
+    boot.repositories = [...others, { ...row, at: Date.now() }];
+    // One after the other, or an earlier state could be the last one written.
+    await saving(async () => context.system.writeFile(BOOT_FILE, `${JSON.stringify(boot, null, 2)}\n`, 0o600));
   }
 
   function attemptOf(repo: RepoSummary, terms: Terms): ReturnType<typeof carryOutOne> {
@@ -76,6 +101,12 @@ export async function startAtBoot(
       });
     });
   }
+}
+
+/** What a person has stopped stays so, and what they have started is theirs: who did what, if anybody did. */
+function touchedBy(runs: readonly RunSummary[], { name }: RepoSummary, bootedAt: number): string | undefined {
+  const touch = runs.find(({ repo, actor, startedAt }) => repo === name && actor !== 'boot' && startedAt >= bootedAt);
+  return touch === undefined ? undefined : `${touch.actor} has run "${touch.operation.replace('.', ' ')}"`;
 }
 
 /** The machine's key is the only one at hand. */

@@ -12,7 +12,7 @@ import type { Guid, RepoName } from '../protocol/ids.ts';
 import { repoPaths } from './layout.ts';
 import { observeNetworkUse } from './network-use.ts';
 import type { RepoRecord, RepoStore } from './repo-store.ts';
-import { type Workbench, workbenchOf } from './repo-workbench.ts';
+import { type Workbench, workbenchBy, workbenchOf } from './repo-workbench.ts';
 
 export interface NewRepo {
   name: RepoName;
@@ -114,7 +114,8 @@ export async function clearHalfMade(
 }
 
 /** Closes and removes everything of a repository that never got ready. Its record goes last: until then a repeat finds the rest. */
-export async function discardHalfMade(system: System, bench: Workbench): Promise<void> {
+export async function discardHalfMade(system: System, halfMade: Workbench): Promise<void> {
+  const bench = await workbenchBy(system, halfMade);
   await discardVolume(system, bench);
   await bench.store.remove(bench.record.guid);
 }

@@ -3,17 +3,20 @@
 import pLimit from 'p-limit';
 import { RdcError } from '../protocol/errors.ts';
 import type { RunEvent } from '../protocol/events.ts';
-import type { Guid, RunId } from '../protocol/ids.ts';
+import type { Guid, RepoName, RunId } from '../protocol/ids.ts';
 import type { InputOf, OutputOf, RepoSummary, RunOperation, RunResult } from '../protocol/operations.ts';
 import type { Finished, QueryContext, RunContext, RunHandlers } from './handlers.ts';
+import type { DamagedRecord } from './repo-store.ts';
 import { cancellation } from './run-command.ts';
 import type { Runs } from './runs.ts';
 
-export type ChildRuns = Pick<Runs, 'start' | 'follow' | 'cancel'>;
+export type ChildRuns = Pick<Runs, 'start' | 'follow' | 'cancel' | 'list'>;
 
 export interface AllDeps {
   runs: ChildRuns;
   listRepos(context: QueryContext): Promise<RepoSummary[]>;
+  /** What listRepos() cannot tell of. */
+  damaged(context: QueryContext): Promise<DamagedRecord[]>;
   /** The machine itself can open the repository. */
   hasKeyFile(context: QueryContext, guid: Guid): Promise<boolean>;
 }
@@ -34,14 +37,33 @@ export function createAllHandlers(deps: AllDeps): Pick<RunHandlers, 'repo.up-all
       const orders = await Promise.all(
         due.map(async (repo) => upOrder(repo, input, await deps.hasKeyFile(context, repo.guid))),
       );
-      return carryOutAll(due, orders, { ...input, context, runs: deps.runs });
+      return withDamaged(deps, context, await carryOutAll(due, orders, { ...input, context, runs: deps.runs }));
     },
     'repo.down-all': async (input, context) => {
       const due = (await deps.listRepos(context)).toReversed();
       const orders = due.map((repo) => downOrder(repo, input));
-      return carryOutAll(due, orders, { ...input, context, runs: deps.runs });
+      return withDamaged(deps, context, await carryOutAll(due, orders, { ...input, context, runs: deps.runs }));
     },
   };
+}
+
+async function withDamaged(
+  { damaged }: Pick<AllDeps, 'damaged'>,
+  context: RunContext,
+  finished: Finished<AllOutput>,
+): Promise<Finished<AllOutput>> {
+  const rows = (await damaged(context)).map(damagedRow);
+  if (rows.length === 0) return finished;
+  for (const { reason = '' } of rows) context.report({ kind: 'warning', message: reason });
+  const { outcome, output } = finished;
+  return outcome === 'planned'
+    ? finished
+    : { outcome: 'partial', output: { repositories: [...(output?.repositories ?? []), ...rows] } };
+}
+
+/** Its name is nobody's knowledge any more. */
+export function damagedRow({ guid, error }: DamagedRecord): Row {
+  return { name: guid as string as RepoName, guid, result: 'failed', reason: error.message, ms: 0 };
 }
 
 /** What is being changed is not "already" what it looks like just now: the run that waits for it, or is refused, tells. */

@@ -2,7 +2,8 @@
 // whole and on disk before the slot is added, and the slot is gone before the file: a crash leaves a file that opens
 // nothing, never a slot whose key is lost.
 import { command } from '../lifecycle/command.ts';
-import { CREDENTIAL_SLOT, KEYFILE_SLOT, luksAddKeyFile, luksTestKeyFile } from '../lifecycle/luks.ts';
+import { CREDENTIAL_SLOT, luksMetadata } from '../lifecycle/luks.ts';
+import { KEYFILE_SLOT, luksAddKeyFile, luksTestKeyFile, mayBeOurs } from '../lifecycle/luks-key-file.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { RepoPaths, RepoTarget } from '../lifecycle/target.ts';
 import { RdcError } from '../protocol/errors.ts';
@@ -13,6 +14,7 @@ import { freeSlot, opens, renewHeaderBackup, usedSlots } from './key-slots.ts';
 import { keyFileDraft } from './layout.ts';
 import { identity } from './repo-volume.ts';
 import { openWorkbench, type Workbench } from './repo-workbench.ts';
+import { undo } from './undo.ts';
 
 type Output = OutputOf<'repo.autostart-enable'>;
 
@@ -29,7 +31,7 @@ export async function enableAutostart(
   if (!keyFits) await refuseForeignSlot(bench, system);
   if (context.dryRun) return planned(context, 'give the machine a key of its own, in LUKS slot 1');
   // A key that fits without the mark is of an enable that was cut off, perhaps before the backup knew of it.
-  await (keyFits ? renewHeaderBackup(system, target, credential) : giveKey(system, target, credential));
+  await (keyFits ? renewHeaderBackup(system, target, credential) : giveKey(context, target, credential));
   await bench.store.save({ ...record, autostart: true });
   return ended(bench, context, true);
 }
@@ -47,7 +49,8 @@ export async function disableAutostart(
   await requireCredential(bench, system, credential);
   if (context.dryRun) return planned(context, "remove the machine's key, in LUKS slot 1 and on its disk");
   // A file that opens nothing may be left from before; the slot is then somebody else's.
-  if (record.autostart || (await fits(system, target))) await freeSlot(system, target, KEYFILE_SLOT, credential);
+  const isOurs = (await fits(system, target)) || (record.autostart && (await mayHoldOurs(system, target)));
+  if (isOurs) await freeSlot(system, target, KEYFILE_SLOT, credential);
   await system.remove(target.paths.keyFile);
   await renewHeaderBackup(system, target, credential);
   await bench.store.save({ ...record, autostart: false });
@@ -58,7 +61,12 @@ export async function disableAutostart(
 export async function repairAutostart(bench: Workbench, context: RunContext, credential: Secret): Promise<boolean> {
   const { record, target } = bench;
   if (!record.autostart || (await fits(context.system, target))) return false;
-  await giveKey(context.system, target, credential);
+  if (!(await mayHoldOurs(context.system, target))) {
+    const { message, hint } = foreignSlot(target);
+    context.report({ kind: 'warning', message: `"${record.name}" does not start at boot: ${message}`, hint });
+    return false;
+  }
+  await giveKey(context, target, credential);
   context.report({
     kind: 'warning',
     message: `the key for the start of "${record.name}" at boot did not fit and was renewed`,
@@ -75,31 +83,47 @@ async function requireCredential({ record, target }: Workbench, system: System, 
 
 async function fits(system: System, { paths }: RepoTarget): Promise<boolean> {
   if ((await system.stat(paths.keyFile)) === undefined) return false;
-  const { exitCode } = await system.run(luksTestKeyFile(paths.image, paths.keyFile, KEYFILE_SLOT));
+  const { exitCode } = await system.run(luksTestKeyFile(paths.image, paths.keyFile));
   return exitCode === 0;
 }
 
 /** What we have not put there we do not wipe. */
 async function refuseForeignSlot({ record, target }: Workbench, system: System): Promise<void> {
-  if (record.autostart || !(await usedSlots(system, target)).includes(KEYFILE_SLOT)) return;
-  throw new RdcError('FAILED', `LUKS slot ${KEYFILE_SLOT} of "${record.name}" holds a key that is not ours`, {
-    hint: `if nobody needs it, on the server: cryptsetup luksKillSlot ${target.paths.image} ${KEYFILE_SLOT}`,
+  // One that we have marked may have a key of ours from an earlier state of its image.
+  const isFree = record.autostart ? mayHoldOurs(system, target) : holdsNothing(system, target);
+  if (!(await isFree)) throw foreignSlot(target);
+}
+
+async function holdsNothing(system: System, target: RepoTarget): Promise<boolean> {
+  return !(await usedSlots(system, target)).includes(KEYFILE_SLOT);
+}
+
+async function mayHoldOurs(system: System, { paths }: RepoTarget): Promise<boolean> {
+  return mayBeOurs((await system.run(luksMetadata(paths.image))).stdout);
+}
+
+function foreignSlot({ name, paths }: RepoTarget): RdcError {
+  return new RdcError('FAILED', `LUKS slot ${KEYFILE_SLOT} of "${name}" holds a key that is not ours`, {
+    hint: `if nobody needs it, on the server: cryptsetup luksKillSlot ${paths.image} ${KEYFILE_SLOT}`,
   });
 }
 
-async function giveKey(system: System, target: RepoTarget, credential: Secret): Promise<void> {
+async function giveKey(context: RunContext, target: RepoTarget, credential: Secret): Promise<void> {
+  const { system } = context;
   const { image, keyFile } = target.paths;
   try {
     await freeSlot(system, target, KEYFILE_SLOT, credential);
     await writeKeyFile(system, target.paths);
-    await system.run(luksAddKeyFile(image, credential, keyFile, KEYFILE_SLOT));
+    await system.run(luksAddKeyFile(image, credential, keyFile));
     if (!(await fits(system, target))) {
       throw new RdcError('STEP_NOT_VERIFIED', `the new key of "${target.name}" does not open slot ${KEYFILE_SLOT}`);
     }
     await renewHeaderBackup(system, target, credential);
   } catch (error) {
-    await freeSlot(system, target, KEYFILE_SLOT, credential);
-    for (const path of [keyFile, keyFileDraft(target.paths)]) await system.remove(path);
+    await undo(context, 'the key for the start at boot', async (lasting) => {
+      await freeSlot(lasting, target, KEYFILE_SLOT, credential);
+      for (const path of [keyFile, keyFileDraft(target.paths)]) await lasting.remove(path);
+    });
     throw error;
   }
 }

@@ -26,6 +26,7 @@ import {
 import { createRepoStore } from './repo-store.ts';
 import type { Workbench } from './repo-workbench.ts';
 import { workbenchOf } from './repo-workbench.ts';
+import { undo } from './undo.ts';
 
 type Input = InputOf<'repo.create'>;
 
@@ -75,7 +76,8 @@ async function refuseOtherCredential(
   throw new RdcError('WRONG_CREDENTIAL', `repository "${name}" exists, and this credential does not open it`);
 }
 
-async function makeVolume(input: Input, { system, report }: RunContext, bench: Workbench): Promise<void> {
+async function makeVolume(input: Input, context: RunContext, bench: Workbench): Promise<void> {
+  const { system, report } = context;
   const { target, store, record } = bench;
   const opening = openVolumeSteps(target, { credential: input.credential }) as Step<CreateFacts>[];
   const closing = closeVolumeSteps(target) as Step<CreateFacts>[];
@@ -87,7 +89,7 @@ async function makeVolume(input: Input, { system, report }: RunContext, bench: W
     await converge([...formatSteps(target, input), ...opening, filesystemStep(target), ...closing], run);
     await store.save({ ...record, state: 'ready' });
   } catch (error) {
-    await discardHalfMade(system, bench);
+    await undo(context, 'the half-made repository', (lasting) => discardHalfMade(lasting, bench));
     throw error;
   }
 }

@@ -8,6 +8,7 @@ import { findFaults } from './check-rediaccfiles.ts';
 import { runningContainers } from './containers.ts';
 import { callStep, passRequest } from './function-pass.ts';
 import type { Finished, RunContext } from './handlers.ts';
+import { noteLastUp } from './last-up.ts';
 import { prepareCalls } from './prepare-calls.ts';
 import { close, identity } from './repo-volume.ts';
 import { carryOut, openWorkbench, type Workbench } from './repo-workbench.ts';
@@ -32,6 +33,7 @@ export async function downRepo(
       message: `the docker daemon of "${bench.record.name}" is not running: down() is not called`,
     });
   }
+  if (due) await noteLastUp(bench, context, 'stopping');
   const failed = due ? await runDownPass(bench, context, input.timeoutMs) : [];
   if (!due)
     context.report({

@@ -17,6 +17,7 @@ import { type Claim, clearHalfMade, discardHalfMade, refuseTakenName, refuseUnkn
 import type { RepoRecord } from './repo-store.ts';
 import { openWorkbench, type Workbench, workbenchOf } from './repo-workbench.ts';
 import { reportedStep } from './reported-step.ts';
+import { undo } from './undo.ts';
 
 type Input = InputOf<'repo.fork'>;
 type Output = OutputOf<'repo.fork'>;
@@ -81,7 +82,7 @@ async function make(parent: Workbench, fork: Workbench, { input, shares, context
     await fork.store.save({ ...fork.record, state: 'ready' });
     return copied;
   } catch (error) {
-    await discardHalfMade(system, fork);
+    await undo(context, 'the half-made fork', (lasting) => discardHalfMade(lasting, fork));
     throw error;
   }
 }

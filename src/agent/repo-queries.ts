@@ -10,10 +10,11 @@ import type { InputOf, OutputOf, RepoStatus, RepoSummary, Service } from '../pro
 import type { Attention } from '../protocol/supervision.ts';
 import { listServices } from './containers.ts';
 import type { QueryContext } from './handlers.ts';
+import { hasEnded } from './last-up.ts';
 import { repoPaths } from './layout.ts';
 import { readMachine, requireMachine } from './machine-record.ts';
 import { limitsOf } from './repo-limits.ts';
-import { createRepoStore } from './repo-store.ts';
+import { createRepoStore, type DamagedRecord } from './repo-store.ts';
 import { openWorkbench, type Workbench, workbenchOf } from './repo-workbench.ts';
 import { reserveBytes } from './volume-space.ts';
 
@@ -35,13 +36,20 @@ export async function listRepos({ system }: QueryContext, lookups: Lookups): Pro
   if ((await readMachine(system)) === undefined) return [];
   const machine = await requireMachine(system);
   const store = createRepoStore(system, machine.datastore);
-  const ready = (await store.list()).filter((record) => record.state === 'ready');
+  const { records } = await store.readable();
+  const ready = records.filter((record) => record.state === 'ready');
   return Promise.all(
     ready.map(async (record) => {
       const bench = await workbenchOf(system, machine, store, record);
       return summarize(bench, system, await bench.observe(), lookups);
     }),
   );
+}
+
+/** What listRepos() cannot tell of. */
+export async function damagedRecords({ system }: QueryContext): Promise<DamagedRecord[]> {
+  const machine = await readMachine(system);
+  return machine === undefined ? [] : (await createRepoStore(system, machine.datastore).readable()).damaged;
 }
 
 export async function hasKeyFile({ system }: QueryContext, guid: Guid): Promise<boolean> {
@@ -87,7 +95,7 @@ export async function repoStatus(
 
 async function parentName({ store, record }: Workbench): Promise<Pick<RepoStatus, 'parentName'>> {
   if (record.parent === undefined) return {};
-  const parent = (await store.list()).find(({ guid }) => guid === record.parent);
+  const parent = (await store.readable()).records.find(({ guid }) => guid === record.parent);
   return parent === undefined ? {} : { parentName: parent.name };
 }
 
@@ -138,7 +146,8 @@ export function stateOf(facts: RepoFacts, lastUp?: string): RepoSummary['state']
 }
 
 function stateAfterUp(lastUp: string | undefined): RepoSummary['state'] {
-  return lastUp === 'partial' || lastUp === 'failed' ? lastUp : 'up';
+  if (lastUp === 'failed') return 'failed';
+  return hasEnded(lastUp) && lastUp !== 'partial' ? 'up' : 'partial';
 }
 
 async function datastoreSpace({ system }: QueryContext, path: string): Promise<Pick<RepoStatus, 'datastore'>> {

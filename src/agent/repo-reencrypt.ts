@@ -48,7 +48,7 @@ export async function reencryptRepo(
   try {
     await reportedStep(context, STEP, () => followed(command, image?.sizeBytes ?? 0, context));
   } finally {
-    await system.run({ ...detachLoop(device), allow: [1] });
+    await context.undoing.run({ ...detachLoop(device), allow: [1] });
   }
   await returnToSlot(system, target, input);
   await renewHeaderBackup(system, target, credential);

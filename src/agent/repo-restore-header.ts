@@ -16,7 +16,8 @@ import type { Finished, RunContext } from './handlers.ts';
 import { opens, opensBackup } from './key-slots.ts';
 import { MEMORY_HARD_LOCK } from './layout.ts';
 import { identity } from './repo-volume.ts';
-import { carryOut, openWorkbench } from './repo-workbench.ts';
+import { carryOut, openWorkbench, type Workbench, workbenchBy } from './repo-workbench.ts';
+import { undo } from './undo.ts';
 
 interface HeaderFacts {
   /** The credential opens the image by its own header. */
@@ -48,11 +49,18 @@ export async function restoreHeader(
   try {
     await carryOut(bench, context, openVolumeSteps(target, await backupKey(system, target, input.credential)));
     await mustHoldData(system, target);
-  } finally {
-    await carryOut(bench, { ...context, report: () => undefined }, closeVolumeSteps(target));
+  } catch (error) {
+    await undo(context, 'the trial of the backup', (lasting) => closeAgain(lasting, bench));
+    throw error;
   }
+  await closeAgain(system, bench);
   await converge(restoring, { system, report: context.report, observe });
   return { outcome: 'done', output: { ...identity(bench), changed: true } };
+}
+
+async function closeAgain(system: System, bench: Workbench): Promise<void> {
+  const { target, observe } = await workbenchBy(system, bench);
+  await converge<RepoFacts>(closeVolumeSteps(target), { system, report: () => undefined, observe });
 }
 
 function refuseOpen({ mounted, units, image }: RepoFacts, name: string): void {

@@ -46,10 +46,17 @@ const MOST_REMEMBERED = 100;
 
 export type Deleted = Pick<RepoRecord, 'guid' | 'name'>;
 
+export interface DamagedRecord {
+  guid: Guid;
+  error: RdcError;
+}
+
 export interface RepoStore {
-  /** All, half-made ones included, by name in byte order. */
+  /** All, half-made ones included, by name in byte order. Throws CONFIG_INVALID where one of them is damaged. */
   list(): Promise<RepoRecord[]>;
-  /** Finished repositories only. Throws NOT_FOUND naming what there is. */
+  /** The same beside damaged ones: for what concerns single repositories, of which one must not stop the others. */
+  readable(): Promise<{ records: RepoRecord[]; damaged: DamagedRecord[] }>;
+  /** Finished repositories only. Throws NOT_FOUND naming what there is, CONFIG_INVALID where it may be a damaged one. */
   resolve(ref: RepoRef): Promise<RepoRecord>;
   save(record: RepoRecord): Promise<void>;
   remove(guid: Guid): Promise<void>;
@@ -65,10 +72,17 @@ export function createRepoStore(system: System, datastore: string): RepoStore {
   const directory = `${datastore}/.state`;
   const retiredFile = `${directory}/retired-network-ids.json`;
 
-  async function list(): Promise<RepoRecord[]> {
+  async function readable() {
     const names = ((await system.list(directory)) ?? []).filter((name) => /^[0-9a-f-]{36}\.json$/.test(name));
-    const records = await Promise.all(names.map((name) => readRecord(system, `${directory}/${name}`)));
-    return records.filter((record) => record !== undefined).sort((a, b) => (a.name < b.name ? -1 : 1));
+    const read = await Promise.all(names.map((name) => readRecord(system, directory, name)));
+    const records = read.flatMap(({ record }) => record ?? []).sort((a, b) => (a.name < b.name ? -1 : 1));
+    return { records, damaged: read.flatMap(({ damaged }) => damaged ?? []) };
+  }
+
+  async function list(): Promise<RepoRecord[]> {
+    const { records, damaged } = await readable();
+    for (const { error } of damaged) throw error;
+    return records;
   }
 
   async function readRetired(): Promise<z.infer<typeof retiredSchema>> {
@@ -82,11 +96,14 @@ export function createRepoStore(system: System, datastore: string): RepoStore {
 
   return {
     list,
+    readable,
     retired: async () => (await readRetired()).networkIds,
     async resolve(ref) {
-      const ready = await listReady();
+      const { records, damaged } = await readable();
+      const ready = records.filter(({ state }) => state === 'ready');
       const found = findIn(ready, ref);
       if (found !== undefined) return found;
+      for (const { error } of damaged) throw error;
       const known = ready.map((record) => record.name).join(', ');
       throw new RdcError('NOT_FOUND', `there is no repository "${ref}" on this machine`, {
         hint: known === '' ? `rdc repo create ${ref} --size 10G` : `repositories here: ${known}`,
@@ -114,9 +131,20 @@ function findIn<T extends Deleted>(all: readonly T[], ref: RepoRef): T | undefin
   return all.find(({ guid }) => guid === ref) ?? all.find(({ name }) => name === ref);
 }
 
-async function readRecord(system: System, path: string): Promise<RepoRecord | undefined> {
+/** Neither: it is gone meanwhile. */
+async function readRecord(
+  system: System,
+  directory: string,
+  name: string,
+): Promise<{ record?: RepoRecord; damaged?: DamagedRecord }> {
+  const path = `${directory}/${name}`;
   const text = await system.readFile(path);
-  return text === undefined ? undefined : parseOr(path, text, recordSchema);
+  try {
+    return text === undefined ? {} : { record: parseOr(path, text, recordSchema) };
+  } catch (error) {
+    if (error instanceof RdcError) return { damaged: { guid: name.slice(0, -'.json'.length) as Guid, error } };
+    throw error;
+  }
 }
 
 function parseOr<T>(path: string, text: string, schema: z.ZodType<T>): T {

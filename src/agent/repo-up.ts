@@ -5,7 +5,7 @@ import { findRediaccfiles, type Rediaccfile } from '../lifecycle/rediaccfile.ts'
 import { planSteps } from '../lifecycle/run-plan.ts';
 import { updateServicesFile } from '../lifecycle/services-file.ts';
 import { promiseDownStep, startDaemonSteps } from '../lifecycle/services-plan.ts';
-import { messageOf, RdcError } from '../protocol/errors.ts';
+import { RdcError } from '../protocol/errors.ts';
 import type { PlanStep } from '../protocol/events.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import { findFaults, refuseFaults } from './check-rediaccfiles.ts';
@@ -13,6 +13,7 @@ import { listServices, stopContainers } from './containers.ts';
 import { callStep, passRequest } from './function-pass.ts';
 import type { Finished, RunContext } from './handlers.ts';
 import { releaseContainers } from './held-containers.ts';
+import { noteLastUp } from './last-up.ts';
 import { type Opening, openVolume, stepsOf } from './open-volume.ts';
 import { prepareCalls } from './prepare-calls.ts';
 import { planNetworkRepair, repairNetwork } from './repair-network.ts';
@@ -46,6 +47,7 @@ export async function upRepo(input: UpInput, context: RunContext): Promise<Finis
   if (input.credential !== undefined) await repairAutostart(bench, context, input.credential);
   const daemonWasUp = (await bench.observe()).units.docker.active === 'active';
   await repairNetwork(context);
+  if (!input.prepOnly) await noteLastUp(bench, context, 'begun');
   const promise = input.prepOnly ? [] : [promiseDownStep(bench.target)];
   await carryOut(bench, context, [...promise, ...startDaemonSteps(bench.target)]);
   // After a dirty stop dockerd restarts containers by itself; prep must not meet half a stack.
@@ -56,13 +58,13 @@ export async function upRepo(input: UpInput, context: RunContext): Promise<Finis
     const { failed, called, isWhole } = await runUpPasses(bench, context, input, scope);
     await writeOut(bench, context);
     const outcome = failed.length === 0 ? 'done' : 'partial';
-    await rememberUp(bench, context, isWhole ? outcome : 'partial', input);
+    if (!input.prepOnly) await noteLastUp(bench, context, isWhole ? outcome : 'partial');
     const services = await listServices(context.system, bench.target);
     const state = input.prepOnly ? 'daemon' : isWhole ? 'up' : 'partial';
     const directories = called.map(scopeName);
     return { outcome, output: { ...identity(bench), state, changed: true, services, directories, failed } };
   } catch (error) {
-    await rememberUp(bench, context, 'failed', input);
+    if (!input.prepOnly) await noteLastUp(bench, context, 'failed');
     throw error;
   }
 }
@@ -120,21 +122,6 @@ async function checkedRediaccfiles(bench: Workbench, context: RunContext, scope:
   const called = all.filter(scope.includes);
   refuseFaults(bench.record.name, await findFaults(context.system, mountPoint, called));
   return { all, called };
-}
-
-async function rememberUp(
-  { store, record }: Workbench,
-  context: RunContext,
-  outcome: string,
-  input: UpInput,
-): Promise<void> {
-  if (input.prepOnly) return;
-  try {
-    await store.save({ ...record, lastUp: { run: context.run, outcome, at: Date.now() } });
-  } catch (error) {
-    // On a full datastore what is up is up all the same.
-    context.report({ kind: 'warning', message: `how it ended could not be noted: ${messageOf(error)}` });
-  }
 }
 
 async function planUp(

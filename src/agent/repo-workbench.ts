@@ -60,6 +60,11 @@ export async function workbenchOf(
   return { machine, store, record, target, settings, files, observe };
 }
 
+/** The same repository through another system. */
+export function workbenchBy(system: System, { machine, record }: Workbench): Promise<Workbench> {
+  return workbenchOf(system, machine, createRepoStore(system, machine.datastore), record);
+}
+
 /** Runs the steps, or in a dry run reports what they would do. True when something changed. */
 export async function carryOut(
   bench: Workbench,

@@ -94,6 +94,7 @@ class RunRegistry implements Runs {
         dryRun: options.dryRun,
         signal,
         system: this.#deps.createSystem(signal),
+        undoing: this.#deps.createSystem(new AbortController().signal),
         report: (event) => log.journal.append(event),
       },
       endUnits: () => this.#endUnits(run),

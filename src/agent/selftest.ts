@@ -30,7 +30,7 @@ export async function selftest(): Promise<number> {
 /** Handlers are made here and never called. */
 const never = () => Promise.reject(new Error('the self-test starts no run'));
 const NO_SUPERVISION = { attention: () => undefined, report: never };
-const NO_RUNS = { start: never, follow: never, cancel: never };
+const NO_RUNS = { start: never, follow: never, cancel: never, list: never };
 
 async function findProblem(): Promise<string | undefined> {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
@@ -38,7 +38,12 @@ async function findProblem(): Promise<string | undefined> {
   if (major < wantedMajor || (major === wantedMajor && minor < wantedMinor)) {
     return `needs Node ${OLDEST_NODE.join('.')} or newer, this is ${process.versions.node}`;
   }
-  const handlers = createHandlers({ busy: () => undefined, supervision: NO_SUPERVISION, runs: NO_RUNS });
+  const handlers = createHandlers({
+    busy: () => undefined,
+    supervision: NO_SUPERVISION,
+    runs: NO_RUNS,
+    giveUp: () => undefined,
+  });
   const missing = Object.keys(OPERATIONS).filter((name) => !name.startsWith('run.') && !Object.hasOwn(handlers, name));
   if (missing.length > 0) return `no handler for ${missing.join(', ')}`;
   // Everything that the other commands load lazily.

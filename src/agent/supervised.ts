@@ -18,8 +18,8 @@ export interface Supervised {
 
 export function createSupervised(system: System): Supervised {
   const recordsIn = async (datastore: string) => {
-    const all = await createRepoStore(system, datastore).list();
-    return all.filter(({ state }) => state === 'ready');
+    const { records } = await createRepoStore(system, datastore).readable();
+    return records.filter(({ state }) => state === 'ready');
   };
   const targets = async () => {
     const machine = await readMachine(system);

@@ -11,7 +11,7 @@ import type { Attention, SupervisionKind } from '../protocol/supervision.ts';
 import { watchDatastore } from './datastore-watch.ts';
 import type { Monitoring } from './follow-monitor.ts';
 import { watchGuard } from './guard-watch.ts';
-import { failedAtBoot, finishBoot } from './interrupted-boot.ts';
+import { finishBoot } from './interrupted-boot.ts';
 import { NEEDS_DOWN_DIR, STATE_DIR } from './layout.ts';
 import { createNotifier, type Notifier } from './notify-command.ts';
 import { type OpeningWatch, watchOpenings } from './opening-watch.ts';
@@ -119,9 +119,6 @@ export class Supervisor {
   }
 
   ended({ operation, actor, keys, result }: RunEnd): void {
-    if (operation === 'machine.autostart') {
-      for (const { repo, reason } of failedAtBoot(result)) this.#giveUp(repo, reason);
-    }
     if (operation === 'machine.set-supervision') this.#lookAnew();
     const guid = guidSchema.safeParse(keys.find((key) => guidSchema.safeParse(key).success)).data;
     if (guid === undefined) return;
@@ -129,6 +126,11 @@ export class Supervisor {
     if (isUp && actor !== SUPERVISOR) this.#clear(guid);
     this.#watch(guid);
     this.#openings.begin();
+  }
+
+  /** Of one that nobody tries to start any more. */
+  giveUp(repo: Pick<RepoSummary, 'guid' | 'name'>, reason: string): void {
+    this.#giveUp(repo, reason);
   }
 
   attention(guid: Guid): Attention | undefined {

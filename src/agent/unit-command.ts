@@ -34,7 +34,15 @@ async function downAtShutdown(guid: Guid): Promise<number> {
   const controller = new AbortController();
   const system = createLinuxSystem({ signal: controller.signal });
   const run = `000000000000-${process.pid.toString(16).padStart(8, '0')}` as RunId;
-  const context = { system, run, actor: 'systemd', dryRun: false, report: printEvent, signal: controller.signal };
+  const context = {
+    system,
+    run,
+    actor: 'systemd',
+    dryRun: false,
+    report: printEvent,
+    signal: controller.signal,
+    undoing: createLinuxSystem(),
+  };
   const bench = await openWorkbench(context, guid);
   // The unit's time is over (systemd.service(5), TimeoutStopSec=).
   process.once('SIGTERM', () =>

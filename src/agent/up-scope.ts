@@ -10,6 +10,7 @@ import { RdcError } from '../protocol/errors.ts';
 import type { InputOf } from '../protocol/operations.ts';
 import { type Deployed, readDeployed, writeDeployed } from './deployed.ts';
 import type { RunContext } from './handlers.ts';
+import { hasEnded } from './last-up.ts';
 import type { Workbench } from './repo-workbench.ts';
 
 type UpInput = InputOf<'repo.up'>;
@@ -38,7 +39,7 @@ export async function chooseScope(
 ): Promise<Scope> {
   if (only !== undefined) refuseUnknown(bench, files, only);
   const facts = await bench.observe();
-  const isUp = facts.needsDown && facts.units.docker.active === 'active';
+  const isUp = facts.needsDown && facts.units.docker.active === 'active' && hasEnded(bench.record.lastUp?.outcome);
   const deployed = isUp ? await readDeployed(context.system, bench.target) : new Map<string, string | null>();
   const named = files.filter((file) => only === undefined || only.includes(scopeName(file)));
   const due = changed ? await changedOf(bench, context, named, deployed) : named;

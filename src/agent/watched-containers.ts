@@ -1,5 +1,6 @@
 // What the supervisor asks a repository's daemon about its containers, and what it has it do with them.
 import * as z from 'zod';
+import { messageOf } from '../protocol/errors.ts';
 import { callDocker } from './docker-api.ts';
 
 /** Names of containers, as docker makes them, fit a path as they are; ids as well. */
@@ -75,20 +76,37 @@ export async function restartContainer(socket: string, id: string): Promise<void
 const ENDED_UNSEEN = 255;
 
 /**
- * Starts what ran when the daemon died and what its restart policy does not bring back; names them. Those with a policy are
- * docker's matter, one-off containers of `compose run` nobody's.
+ * Starts what ran when the daemon died and what its restart policy does not bring back; names them, and why one could not be
+ * started. Those with a policy are docker's matter, one-off containers of `compose run` nobody's.
  */
-export async function startLost(socket: string, daemonStartedAt: number): Promise<string[]> {
+export async function startLost(
+  socket: string,
+  daemonStartedAt: number,
+): Promise<{ started: string[]; failed: string[] }> {
   const query = new URLSearchParams({ all: 'true', filters: JSON.stringify({ status: ['exited'] }) }).toString();
   const listed = listSchema.parse(await callDocker(socket, { method: 'GET', path: `/containers/json?${query}` }));
-  const started: string[] = [];
-  for (const { Id } of listed) {
+  const lost: { id: string; name: string }[] = [];
+  // Docker lists the newest first; one may stand on an older one (network_mode: service:…).
+  for (const { Id } of listed.toReversed()) {
     const found = await inspect(socket, Id);
-    if (found === undefined || !wasLost(found, daemonStartedAt)) continue;
-    await callDocker(socket, { method: 'POST', path: `/containers/${Id}/start`, timeoutMs: 120_000 });
-    started.push(found.Name.replace(/^\//, ''));
+    if (found !== undefined && wasLost(found, daemonStartedAt))
+      lost.push({ id: Id, name: found.Name.replace(/^\//, '') });
   }
-  return started.sort();
+  const started: string[] = [];
+  const reasons = new Map<string, string>();
+  const start = async ({ id, name }: { id: string; name: string }) => {
+    try {
+      await callDocker(socket, { method: 'POST', path: `/containers/${id}/start`, timeoutMs: 120_000 });
+      started.push(name);
+      reasons.delete(name);
+    } catch (error) {
+      reasons.set(name, messageOf(error));
+    }
+  };
+  for (const one of lost) await start(one);
+  // Once more: by now what they stand on may run.
+  for (const one of lost.filter(({ name }) => reasons.has(name))) await start(one);
+  return { started: started.sort(), failed: [...reasons].map(([name, reason]) => `${name}: ${reason}`) };
 }
 
 function wasLost({ State, HostConfig, Config }: z.infer<typeof inspectSchema>, daemonStartedAt: number): boolean {

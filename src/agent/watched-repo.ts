@@ -125,10 +125,16 @@ async function welcomeBack(target: RepoTarget, deps: WatchDeps, daemon: DaemonSt
   const why = fault === undefined ? '' : ` (${fault})`;
   let also = '';
   try {
-    await deps.withLock(target, 'start of containers that ended with their daemon', async () => {
-      const started = await startLost(target.net.dockerSocket, daemon.startedAt);
+    const work = async () => {
+      const { started, failed } = await startLost(target.net.dockerSocket, daemon.startedAt);
       if (started.length > 0) also = `; started with it: ${started.join(', ')}`;
-    });
+      if (failed.length > 0) also += `; could not be started: ${failed.join('; ')}`;
+    };
+    // Whoever is at it may have nothing to do with its containers.
+    while (!(await deps.withLock(target, 'start of containers that ended with their daemon', work))) {
+      await deps.system.sleep(BUSY_MS);
+      if (!(await shouldBeUp(target, deps))) return;
+    }
   } catch (error) {
     also = `; its containers could not all be started: ${messageOf(error)}`;
   }

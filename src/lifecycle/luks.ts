@@ -7,17 +7,20 @@ import type { Command } from './command.ts';
 import { command } from './command.ts';
 
 export const CREDENTIAL_SLOT = 0;
-export const KEYFILE_SLOT = 1;
 /** Holds the new credential while slot 0 is being rewritten. */
 export const ROTATION_SLOT = 7;
 
 /** A key with 256 random bits needs no slow derivation; one that a person chose does (SPEC section 4). */
 export type KeyKind = 'random' | 'passphrase';
 
-const WRONG_KEY_EXIT = 2;
+/** The fewest that cryptsetup takes. */
+export const CHEAP_ITERATIONS = 1000;
+export const WRONG_KEY_EXIT = 2;
 
-function derivation(kind: KeyKind): string[] {
-  return kind === 'random' ? ['--pbkdf', 'pbkdf2', '--pbkdf-force-iterations', '1000'] : ['--pbkdf', 'argon2id'];
+export function derivation(kind: KeyKind): string[] {
+  return kind === 'random'
+    ? ['--pbkdf', 'pbkdf2', '--pbkdf-force-iterations', String(CHEAP_ITERATIONS)]
+    : ['--pbkdf', 'argon2id'];
 }
 
 /** The header's UUID is the repository's GUID, so that an image tells whose it is. */
@@ -74,17 +77,7 @@ export function isMemoryHard(metadata: string, slot: number): boolean {
   return keyslots[slot]?.kdf?.type?.startsWith('argon2') ?? false;
 }
 
-export function luksOpenWithKeyFile(
-  device: string,
-  mapping: string,
-  keyFile: string,
-  { keepsBlocks }: Pick<OpenAs, 'keepsBlocks'> = {},
-): Command {
-  const how = [...discards(keepsBlocks), '--key-file', keyFile];
-  return command('cryptsetup', 'open', '--type', 'luks2', ...how, device, mapping);
-}
-
-function discards(keepsBlocks = false): string[] {
+export function discards(keepsBlocks = false): string[] {
   return keepsBlocks ? [] : ['--allow-discards'];
 }
 
@@ -106,10 +99,6 @@ export function luksTestKey(
  */
 export function luksResize(mapping: string, key: Secret): Command {
   return { file: 'cryptsetup', args: ['resize', '--key-file', '-', mapping], stdin: key, timeoutMs: 300_000 };
-}
-
-export function luksResizeWithKeyFile(mapping: string, keyFile: string): Command {
-  return command('cryptsetup', 'resize', '--key-file', keyFile, mapping);
 }
 
 /** Bytes before the encrypted data; `metadata` is what luksMetadata prints. */
@@ -193,17 +182,6 @@ export function luksAddKey(image: string, existing: Secret, added: Secret, slot:
 }
 
 /** 256 random bytes need no slow derivation. The existing key comes over stdin; both files are root's alone. */
-export function luksAddKeyFile(image: string, existing: Secret, keyFile: string, slot: number): Command {
-  const args = ['luksAddKey', '--batch-mode', ...derivation('random'), '--key-slot', String(slot), '--key-file', '-'];
-  return { file: 'cryptsetup', args: [...args, image, keyFile], stdin: existing, timeoutMs: 300_000 };
-}
-
-/** Exit 0 when the file opens that slot, 1 when the slot is not in use, 2 when it does not. */
-export function luksTestKeyFile(image: string, keyFile: string, slot: number): Command {
-  const args = ['open', '--test-passphrase', '--type', 'luks2', '--key-slot', String(slot), '--key-file', keyFile];
-  return { ...command('cryptsetup', ...args, image), allow: [1, WRONG_KEY_EXIT] };
-}
-
 /** Only after luksTestKey has shown that `remaining` opens another slot: with --batch-mode even the last one is wiped. */
 export function luksKillSlot(image: string, slot: number, remaining: Secret): Command {
   const args = ['luksKillSlot', '--batch-mode', '--key-file', '-', image, String(slot)];
@@ -226,15 +204,6 @@ export function explainOpenFailure(error: unknown, repo: string): unknown {
     default:
       return error;
   }
-}
-
-/** Where the machine's own key was tried: nobody has typed anything wrong, and whoever has the credential mends it. */
-export function explainKeyFileFailure(error: unknown, repo: string): RdcError | undefined {
-  if (exitCodeOf(error) !== WRONG_KEY_EXIT) return undefined;
-  return new RdcError('WRONG_CREDENTIAL', `the machine's own key does not open repository "${repo}" any more`, {
-    hint: `rdc repo up ${repo}   (with the credential; it gives the machine a key that fits)`,
-    cause: error,
-  });
 }
 
 export function isWrongKey(error: unknown): boolean {

@@ -5,15 +5,8 @@ import { isCode, RdcError } from '../protocol/errors.ts';
 import type { Secret } from '../protocol/secret.ts';
 import { type Command, command } from './command.ts';
 import type { RepoFacts } from './facts.ts';
-import {
-  attachLoop,
-  detachLoop,
-  explainKeyFileFailure,
-  explainOpenFailure,
-  luksOpen,
-  luksOpenWithKeyFile,
-  oneAtATime,
-} from './luks.ts';
+import { attachLoop, detachLoop, explainOpenFailure, luksOpen, oneAtATime } from './luks.ts';
+import { explainKeyFileFailure, luksOpenWithKeyFile } from './luks-key-file.ts';
 import type { Action, Step } from './step.ts';
 import { makeDirectory, run } from './step.ts';
 import type { RepoTarget } from './target.ts';

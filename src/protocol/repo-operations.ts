@@ -45,7 +45,11 @@ export const REPO_OPERATIONS = {
   'repo.list': operation({
     summary: 'repositories of the machine',
     input: z.object({}),
-    output: z.object({ repositories: z.array(repoSummarySchema) }),
+    output: z.object({
+      repositories: z.array(repoSummarySchema),
+      /** Their records cannot be read. */
+      damaged: z.array(z.object({ guid: guidSchema, reason: z.string() })).optional(),
+    }),
     changes: false,
   }),
   'repo.status': operation({

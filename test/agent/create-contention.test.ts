@@ -32,7 +32,8 @@ class SlowServer extends FakeSystem {
 
 const soon = () => new Promise((resolve) => setTimeout(resolve, Math.random() * 5));
 
-const context = (system: FakeSystem) => ({ system, dryRun: false, report: () => undefined }) as unknown as RunContext;
+const context = (system: FakeSystem) =>
+  ({ system, undoing: system, dryRun: false, report: () => undefined }) as unknown as RunContext;
 
 function input(index: number) {
   const guid = `11111111-1111-4111-8111-${String(index).padStart(12, '0')}`;

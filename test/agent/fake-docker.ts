@@ -12,13 +12,15 @@ export interface FakeContainer {
   finishedAt?: number;
   policy?: string;
   labels?: Record<string, string>;
+  /** The name of one without which it does not start. */
+  needs?: string;
 }
 
 export class FakeDocker {
   readonly containers = new Map<string, FakeContainer>();
   /** "restart NAME" and "start NAME", in order. */
   readonly done: string[] = [];
-  /** What becomes of a request to restart or start a container: its connection breaks, as when the daemon is killed; or 500. */
+  /** What becomes of the next request to restart or start a container: its connection breaks, as when the daemon is killed; or 500. */
   refusal: 'break' | 'error' | undefined;
   refused = 0;
   /** What a restart makes of a container. */
@@ -77,6 +79,11 @@ export class FakeDocker {
     });
   }
 
+  #hasWhatItNeeds({ needs }: FakeContainer): boolean {
+    const running = [...this.containers.values()].filter(({ status }) => status === 'running');
+    return needs === undefined || running.some(({ name }) => name === needs);
+  }
+
   #answer(url: URL, response: ServerResponse): void {
     const [, id = '', verb] = /^\/containers\/([0-9a-f]{64})\/(\w+)$/.exec(url.pathname) ?? [];
     const container = this.containers.get(id);
@@ -85,7 +92,8 @@ export class FakeDocker {
       const wanted = [...this.containers].filter(
         ([, one]) => (health?.includes(one.health ?? '') ?? true) && (status?.includes(one.status) ?? true),
       );
-      response.end(JSON.stringify(wanted.map(([Id]) => ({ Id }))));
+      // As docker: the newest first.
+      response.end(JSON.stringify(wanted.toReversed().map(([Id]) => ({ Id }))));
       if (health === undefined) return;
       this.#isFollowed = this.#followers.size > 0;
       for (const resolve of this.#waiting.splice(0)) resolve();
@@ -95,9 +103,11 @@ export class FakeDocker {
       response.end(JSON.stringify(inspection(id, container)));
     } else if (this.refusal === 'break') {
       this.refused += 1;
+      this.refusal = undefined;
       response.destroy();
-    } else if (this.refusal === 'error') {
+    } else if (this.refusal === 'error' || !this.#hasWhatItNeeds(container)) {
       this.refused += 1;
+      this.refusal = undefined;
       response.writeHead(500).end(JSON.stringify({ message: 'out of cheese' }));
     } else {
       this.done.push(`${verb} ${container.name}`);

@@ -38,7 +38,7 @@ function machine({ freeBytes = 10 * 1024 ** 3, copy = {} as Answer }) {
 async function copied(state: State, shares: boolean, copy: Answer = {}) {
   const system = machine({ copy });
   const events: RunEvent[] = [];
-  const context = { system, report: (event: RunEvent) => events.push(event) } as unknown as RunContext;
+  const context = { system, undoing: system, report: (event: RunEvent) => events.push(event) } as unknown as RunContext;
   return { result: await copyImage(parent(state), TRY, shares, context), system, events };
 }
 

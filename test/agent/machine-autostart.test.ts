@@ -2,9 +2,11 @@
 import { availableParallelism } from 'node:os';
 import { describe, expect, test } from 'vitest';
 import type { RunContext } from '../../src/agent/handlers.ts';
-import { listAutostart, startAtBoot } from '../../src/agent/machine-autostart.ts';
+import { type BootDeps, listAutostart, startAtBoot } from '../../src/agent/machine-autostart.ts';
+import type { DamagedRecord } from '../../src/agent/repo-store.ts';
+import { RdcError } from '../../src/protocol/errors.ts';
 import type { Guid, RunId } from '../../src/protocol/ids.ts';
-import type { RepoSummary, RunResult } from '../../src/protocol/operations.ts';
+import type { RepoSummary, RunResult, RunSummary } from '../../src/protocol/operations.ts';
 import { FakeSystem } from '../helpers/fake-system.ts';
 
 const guidOf = (index: number) => `00000000-0000-4000-8000-${String(index).padStart(12, '0')}` as Guid;
@@ -46,8 +48,22 @@ class PatientSystem extends FakeSystem {
 async function boot(
   repos: RepoSummary[],
   ends: Record<string, Partial<RunResult>[]>,
-  hanging?: { names: string[]; meanwhile(so: { attempts: string[]; system: PatientSystem }): Promise<void> },
+  {
+    hanging,
+    since = [],
+    damaged = [],
+  }: {
+    hanging?: {
+      names: string[];
+      meanwhile(so: { attempts: string[]; system: PatientSystem; given: string[] }): Promise<void>;
+    };
+    /** What others have run by the time that one is tried again. */
+    since?: Partial<RunSummary>[];
+    damaged?: DamagedRecord[];
+  } = {},
 ) {
+  const given: string[] = [];
+  const giveUp: BootDeps['giveUp'] = ({ name }, reason) => void given.push(`${name}: ${reason}`);
   const system = new PatientSystem();
   const hang = gate();
   const attempts: string[] = [];
@@ -66,6 +82,7 @@ async function boot(
       return { run, warnings: [], outcome: 'done', ...end } as RunResult;
     },
     cancel: async () => false,
+    list: async () => since.map((one) => ({ startedAt: Date.now(), ...one }) as RunSummary),
   };
   const context = {
     system,
@@ -75,12 +92,15 @@ async function boot(
     signal: new AbortController().signal,
   };
   const listRepos = async () => repos;
-  const started = startAtBoot({ runs, listRepos }, context as unknown as RunContext);
-  await hanging?.meanwhile({ attempts, system });
+  const started = startAtBoot(
+    { runs, listRepos, damaged: async () => damaged, giveUp },
+    context as unknown as RunContext,
+  );
+  await hanging?.meanwhile({ attempts, system, given });
   hang.open();
   const { outcome, output } = await started;
   const { repositories } = await listAutostart({ system }, listRepos);
-  return { outcome, rows: output?.repositories ?? [], attempts, listed: repositories, system };
+  return { outcome, rows: output?.repositories ?? [], attempts, given, listed: repositories, system };
 }
 
 describe('the start at boot', () => {
@@ -132,16 +152,58 @@ describe('the start at boot', () => {
       repos,
       {},
       {
-        names,
-        async meanwhile({ attempts, system }) {
-          await turn();
-          expect(attempts).toEqual(names);
-          system.patience.open();
-          await turn();
-          expect(attempts).toEqual(all);
+        hanging: {
+          names,
+          async meanwhile({ attempts, system }) {
+            await turn();
+            expect(attempts).toEqual(names);
+            system.patience.open();
+            await turn();
+            expect(attempts).toEqual(all);
+          },
         },
       },
     );
     expect(outcome).toBe('done');
+  });
+
+  test('one that failed for good is told at once, also while another one hangs', async () => {
+    const { given } = await boot(
+      [repo(0), repo(1)],
+      { r1: [failed('WRONG_CREDENTIAL')] },
+      {
+        hanging: {
+          names: ['r0'],
+          async meanwhile({ given: soFar }) {
+            await new Promise((resolve) => setTimeout(resolve, 20));
+            expect(soFar).toEqual(['r1: it did not start at boot: it failed: WRONG_CREDENTIAL']);
+          },
+        },
+      },
+    );
+    expect(given).toHaveLength(1);
+  });
+
+  test('what a person has done since it failed is left so; control: the runs of the start itself do not count', async () => {
+    const ends = { r0: [failed('FUNCTION_FAILED'), done] };
+    const own = await boot([repo(0)], ends, { since: [{ repo: repo(0).name, actor: 'boot', operation: 'repo.up' }] });
+    expect(own.attempts).toHaveLength(2);
+    const { attempts, rows, given } = await boot([repo(0)], ends, {
+      since: [{ repo: repo(0).name, actor: 'anna@laptop', operation: 'repo.down' }],
+    });
+    expect(attempts).toHaveLength(1);
+    expect(rows).toMatchObject([
+      { result: 'skipped', reason: expect.stringContaining('anna@laptop has run "repo down"') },
+    ]);
+    expect(given).toEqual([]);
+  });
+
+  test('one whose record is damaged is told, and the others are started', async () => {
+    const damaged = [{ guid: guidOf(9), error: new RdcError('CONFIG_INVALID', 'the record is damaged') }];
+    const { outcome, attempts, given, rows } = await boot([repo(0)], { r0: [done] }, { damaged });
+    expect(outcome).toBe('partial');
+    expect(attempts).toEqual(['r0']);
+    expect(given).toEqual([`${guidOf(9)}: it did not start at boot: the record is damaged`]);
+    expect(rows.map(({ result }) => result)).toEqual(['done', 'failed']);
   });
 });

@@ -35,6 +35,7 @@ async function prune(system: LeftoverMachine, { only, dryRun = false }: { only?:
     dryRun,
     signal,
     report: (event: RunEvent) => void events.push(event),
+    undoing: system,
   };
   const finished = await pruneMachine({ only }, context, { lockDir });
   const plan = events.flatMap((event) => (event.kind === 'plan' ? event.steps : []));

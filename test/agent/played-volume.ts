@@ -147,7 +147,13 @@ export class PlayedVolume {
       events.push(event);
       if (event.kind === 'plan') plan.push(...event.steps);
     };
-    const context = { system, report, dryRun: world.dryRun ?? false, run: 'x' } as unknown as RunContext;
+    const context = {
+      system,
+      undoing: system,
+      report,
+      dryRun: world.dryRun ?? false,
+      run: 'x',
+    } as unknown as RunContext;
     return { context, plan, done, events };
   }
 

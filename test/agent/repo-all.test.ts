@@ -2,6 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import type { RunContext } from '../../src/agent/handlers.ts';
 import { type AllDeps, createAllHandlers } from '../../src/agent/repo-all.ts';
+import type { DamagedRecord } from '../../src/agent/repo-store.ts';
+import { RdcError } from '../../src/protocol/errors.ts';
 import type { RunEvent } from '../../src/protocol/events.ts';
 import type { Guid, RunId } from '../../src/protocol/ids.ts';
 import { OPERATIONS, type RepoSummary, type RunResult } from '../../src/protocol/operations.ts';
@@ -16,13 +18,14 @@ function repos(count: number, more: Partial<RepoSummary> = {}): RepoSummary[] {
 }
 
 /** Runs that go on until they are told how to end. */
-function world(listed: RepoSummary[]) {
+function world(listed: RepoSummary[], damaged: DamagedRecord[] = []) {
   const going = new Map<RunId, (outcome: RunResult['outcome']) => void>();
   const results = new Map<RunId, Promise<RunResult>>();
   const events: RunEvent[] = [];
   let most = 0;
   const deps: AllDeps = {
     listRepos: async () => listed,
+    damaged: async () => damaged,
     hasKeyFile: async () => false,
     runs: {
       async start({ input }) {
@@ -44,6 +47,7 @@ function world(listed: RepoSummary[]) {
         await onEvents([{ run, seq: 1, at: 0, event }]);
         return (await results.get(run)) as RunResult;
       },
+      list: async () => [],
       async cancel(run) {
         going.get(run)?.('cancelled');
         return true;
@@ -138,5 +142,18 @@ describe('up-all', () => {
     }));
     expect((await world(all).start({})).output?.repositories).toHaveLength(1);
     expect((await world(all).start({ includeForks: true })).output?.repositories).toHaveLength(2);
+  });
+
+  test('tells of a damaged record, and does the rest', async () => {
+    const damaged = [{ guid: guidOf(9), error: new RdcError('CONFIG_INVALID', 'the record is damaged') }];
+    const { outcome, output } = await world(
+      repos(1).map((repo) => ({ ...repo, state: 'up' as const })),
+      damaged,
+    ).start({});
+    expect(outcome).toBe('partial');
+    expect(output?.repositories).toMatchObject([
+      { name: 'r0', result: 'already' },
+      { guid: guidOf(9), result: 'failed', reason: 'the record is damaged' },
+    ]);
   });
 });

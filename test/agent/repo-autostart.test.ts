@@ -20,6 +20,8 @@ import { createLinuxSystem } from '../../src/agent/linux-system.ts';
 import { disableAutostart, enableAutostart, repairAutostart } from '../../src/agent/repo-autostart.ts';
 import { openWorkbench } from '../../src/agent/repo-workbench.ts';
 import type { System } from '../../src/lifecycle/system.ts';
+import { RdcError } from '../../src/protocol/errors.ts';
+import type { RunEvent } from '../../src/protocol/events.ts';
 import type { Guid } from '../../src/protocol/ids.ts';
 import { Secret } from '../../src/protocol/secret.ts';
 
@@ -88,7 +90,7 @@ function contextOf(changes = Number.POSITIVE_INFINITY): RunContext {
     remove: counted(real.remove),
     makeDirectory: counted(real.makeDirectory),
   };
-  return { system, report: () => undefined, dryRun: false } as unknown as RunContext;
+  return { system, undoing: system, report: () => undefined, dryRun: false } as unknown as RunContext;
 }
 
 const enable = (context = contextOf(), credential = KEY) => enableAutostart({ repo: GUID, credential }, context);
@@ -138,6 +140,51 @@ describe('enable', () => {
       expect([existsSync(paths.keyFile), isMarked(), slots()]).toEqual([false, false, ['0']]);
     }
   });
+});
+
+describe('repair', () => {
+  const repair = async () => {
+    const context = contextOf();
+    const warnings: string[] = [];
+    const report = (event: RunEvent) => void (event.kind === 'warning' && warnings.push(event.message));
+    const renewed = await repairAutostart(await openWorkbench(context, GUID), { ...context, report }, KEY);
+    return { renewed, warnings };
+  };
+
+  test('a key of ours of an earlier state of the image is renewed', async () => {
+    await enable();
+    writeFileSync(paths.keyFile, 'of another state');
+    expect(await repair()).toMatchObject({ renewed: true });
+    expect([keyFileOpens(), slots()]).toEqual([true, ['0', '1']]);
+  });
+
+  test('a key that a person has put into slot 1 of a restored image stays, and is told; enable and disable leave it as well', async () => {
+    await enable();
+    format(KEY);
+    const theirs = join(datastore, 'theirs');
+    writeFileSync(theirs, 'theirs');
+    const slow = ['--pbkdf', 'pbkdf2', '--pbkdf-force-iterations', '1001'];
+    cryptsetup(['luksAddKey', '-q', ...slow, '--key-slot', '1', '--key-file', '-', paths.image, theirs], KEY.reveal());
+    expect(isMarked()).toBe(true);
+    expect(await repair()).toMatchObject({ renewed: false, warnings: [expect.stringContaining('not ours')] });
+    await expect(enable()).rejects.toMatchObject({ message: expect.stringContaining('not ours') });
+    await disable();
+    expect([opens(1, ['--key-file', theirs]), isMarked()]).toEqual([true, false]);
+  });
+});
+
+test('cancelled in the middle, neither slot nor file remains', async () => {
+  const context = contextOf();
+  const controller = new AbortController();
+  const { system } = context;
+  const run: System['run'] = async (wanted, sink) => {
+    if (controller.signal.aborted) throw new RdcError('CANCELLED', 'the run was cancelled');
+    const result = await system.run(wanted, sink);
+    if (wanted.args.includes('luksAddKey')) controller.abort();
+    return result;
+  };
+  await expect(enable({ ...context, system: { ...system, run } })).rejects.toMatchObject({ code: 'CANCELLED' });
+  expect([existsSync(paths.keyFile), isMarked(), slots()]).toEqual([false, false, ['0']]);
 });
 
 describe('disable', () => {

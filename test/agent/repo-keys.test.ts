@@ -62,7 +62,8 @@ function record(state: 'ready' | 'creating') {
   return { version: 1, guid: GUID, name: 'shop', state, ...more };
 }
 
-const context = (system: FakeSystem) => ({ system, dryRun: false, report: () => undefined }) as unknown as RunContext;
+const context = (system: FakeSystem) =>
+  ({ system, undoing: system, dryRun: false, report: () => undefined }) as unknown as RunContext;
 
 function rotate(server: Server, old: string, next: string) {
   const input = { repo: GUID, credential: new Secret(old), newCredential: new Secret(next), kdf: 'random' };

@@ -17,6 +17,7 @@ async function attempt(host: FakeHost, request: object = {}) {
     dryRun: false,
     report: () => undefined,
     signal: new AbortController().signal,
+    undoing: host,
   };
   const input = OPERATIONS['machine.setup'].input.parse({ datastore: '/mnt/rediacc', ...request });
   return setUpMachine(input, context, { now: () => 1_800_000_000_000 });

@@ -25,6 +25,7 @@ async function setUp(
     dryRun,
     report: (event: RunEvent) => events.push(event),
     signal: new AbortController().signal,
+    undoing: host,
   };
   const input = OPERATIONS['machine.setup'].input.parse({ datastore: '/mnt/rediacc', sudoUser: 'deploy', ...request });
   const finished = await setUpMachine(input, context, { now: () => NOW });

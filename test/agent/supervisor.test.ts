@@ -50,16 +50,11 @@ const ended = (operation: RunEnd['operation'], result: Partial<RunResult>, actor
   ...{ operation, actor, keys: [GUID] },
   result: { run: RUN, outcome: 'done', warnings: [], ...result },
 });
-const boot = (result: 'failed' | 'done') => {
-  const repositories = [{ name: 'shop' as RepoName, guid: GUID, result, reason: 'no key fits', ms: 1 }];
-  return ended('machine.autostart', { outcome: 'partial', output: { repositories } }, 'boot');
-};
 
 test('a start at boot that failed needs attention, also for the next agent, until a person starts it', async () => {
   const { supervisor, system } = await supervised();
-  supervisor.ended(boot('done'));
   expect(supervisor.attention(GUID)).toBeUndefined();
-  supervisor.ended(boot('failed'));
+  supervisor.giveUp({ guid: GUID, name: 'shop' as RepoName }, 'it did not start at boot: no key fits');
   expect(supervisor.attention(GUID)?.reason).toBe('it did not start at boot: no key fits');
   await supervisor.stop();
 

@@ -124,6 +124,40 @@ describe('the daemon', () => {
     ]);
   });
 
+  test('what it lost is started in the order of its making, once more where one had to wait, and told where it does not start', async () => {
+    const { docker, told, watch, down } = await watched({ NRestarts: 1 });
+    const gone = { status: 'exited', exitCode: 255, finishedAt: START * 1000 + 1500 } as const;
+    docker.add({ name: 'shop-early-1', ...gone, needs: 'shop-vpn-1' });
+    docker.add({ name: 'shop-vpn-1', ...gone });
+    docker.add({ name: 'shop-late-1', ...gone, needs: 'shop-vpn-1' });
+    docker.add({ name: 'shop-broken-1', ...gone, needs: 'nothing' });
+    const watching = watch();
+    await soon(() => expect(told).toHaveLength(1));
+    await down();
+    await watching;
+    expect(docker.done).toEqual(['start shop-vpn-1', 'start shop-late-1', 'start shop-early-1']);
+    expect(told[0]).toContain(
+      'started with it: shop-early-1, shop-late-1, shop-vpn-1; could not be started: shop-broken-1: ',
+    );
+  });
+
+  test('what it lost is started also where somebody was at the repository when it came back', async () => {
+    let looks = 0;
+    const { docker, told, watch, down } = await watched({ NRestarts: 1 }, () => ({
+      withLock: async (_target, _what, work) => {
+        looks += 1;
+        if (looks > 2) await work();
+        return looks > 2;
+      },
+    }));
+    docker.add({ name: 'shop-db-1', status: 'exited', exitCode: 255, finishedAt: START * 1000 + 1500 });
+    const watching = watch();
+    await soon(() => expect(docker.done).toEqual(['start shop-db-1']));
+    await soon(() => expect(told).toHaveLength(1));
+    await down();
+    await watching;
+  });
+
   test('died while no agent was there: systemd has counted', async () => {
     const { docker, told, watch, down } = await watched({ NRestarts: 1 });
     const watching = watch();
@@ -234,7 +268,11 @@ describe('an unhealthy container', () => {
     ['break', []],
     [
       'error',
-      ['failed: an unhealthy container of "shop" could not be restarted: the docker daemon refuses: out of cheese'],
+      [
+        'failed: an unhealthy container of "shop" could not be restarted: the docker daemon refuses: out of cheese',
+        // Docker tells nothing more of it: it is tried again all the same.
+        'container-restarted: container "shop-api-1" of "shop" was unhealthy and was restarted',
+      ],
     ],
   ] as const)('that cannot be restarted: %s is told as %j', async (refusal, words) => {
     const { told, docker, watch, down } = await watched();
@@ -245,7 +283,7 @@ describe('an unhealthy container', () => {
     await docker.followed();
     docker.setHealth(first, 'unhealthy');
     await soon(() => expect(docker.refused).toBe(1));
-    docker.refusal = undefined;
+    await soon(() => expect(told).toHaveLength(words.length));
     // What comes later on the same stream is cared for.
     docker.setHealth(second, 'unhealthy');
     await soon(() => expect(told.at(-1)).toMatch(/^container-restarted: .*shop-web-1/));

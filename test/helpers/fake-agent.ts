@@ -239,6 +239,7 @@ export class FakeMachine {
     const handlers = createAllHandlers({
       listRepos: async () =>
         this.repos.map((repo) => OPERATIONS['repo.list'].output.shape.repositories.element.parse(summary(repo))),
+      damaged: async () => [],
       hasKeyFile: async () => false,
       runs: {
         start: ({ operation: part, input: partInput }) =>
@@ -258,6 +259,7 @@ export class FakeMachine {
           }),
         follow: async (id) => (await results.get(id)) as RunResult,
         cancel: async () => false,
+        list: async () => [],
       },
     });
     const parsed = OPERATIONS[operation].input.parse(input);

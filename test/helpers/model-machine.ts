@@ -95,6 +95,7 @@ export class ModelMachine extends FakeSystem {
   async call<K extends keyof Handlers>(handler: unknown, input: Parameters<Handlers[K]>[0]): Promise<unknown> {
     const context = {
       system: this,
+      undoing: this,
       dryRun: false,
       run: '000000000000-00000000',
       report: () => undefined,

@@ -6,6 +6,7 @@ import { disableAutostart, enableAutostart } from '../../src/agent/repo-autostar
 import { createCreateHandler } from '../../src/agent/repo-create.ts';
 import { deleteRepo } from '../../src/agent/repo-delete.ts';
 import { downRepo } from '../../src/agent/repo-down.ts';
+import { listRepos } from '../../src/agent/repo-queries.ts';
 import { upRepo } from '../../src/agent/repo-up.ts';
 import { mountRepo, unmountRepo } from '../../src/agent/repo-volume.ts';
 import { Secret } from '../../src/protocol/secret.ts';
@@ -68,6 +69,37 @@ describe.each(MATRIX)('$name', ({ before, operation }) => {
     }
     // Also where only its answer was lost.
     await operation(undisturbed);
+  });
+});
+
+describe.each([
+  { name: 'up', before: [create], operation: up },
+  { name: 'down', before: [create, up], operation: down },
+])('$name', ({ name, before, operation }) => {
+  test('cut off anywhere, it does not look whole: up-all and --changed do not pass it by', async () => {
+    const undisturbed = await prepared(before);
+    const from = undisturbed.journal.length;
+    await operation(undisturbed);
+    const seen = new Set<string>();
+    for (const index of undisturbed.journal.slice(from).keys()) {
+      const machine = await prepared(before);
+      machine.crashAfter = index;
+      await operation(machine).catch(() => undefined);
+      machine.crashAfter = Number.POSITIVE_INFINITY;
+      const { lastUp } = JSON.parse(machine.nodes.get(`${DATASTORE}/.state/${GUID}.json`)?.text ?? '');
+      const listed = await listRepos(
+        { system: machine },
+        { busy: () => undefined, supervision: { attention: () => undefined } },
+      );
+      const state = listed[0]?.state ?? 'none';
+      seen.add(state);
+      // Before the first change, and after the last one.
+      const isWhole = lastUp?.outcome === 'done';
+      expect(state === 'up', `${name} cut off before ${index}: ${state}, ${lastUp?.outcome}`).toBe(
+        isWhole && state === 'up',
+      );
+    }
+    expect([...seen]).toContain('partial');
   });
 });
 

@@ -83,10 +83,16 @@ const list = defineCommand({
     if (targets.length === 1 && first !== undefined) throw first.error;
     const errors = failed.map(({ machine, error }) => ({ machine, error: toWireError(error) }));
     for (const { machine, error } of errors) io.warn(`machine "${machine}": ${error.message}`, error.hint);
-    io.printJson({ repositories, ...(errors.length === 0 ? {} : { errors }) });
+    const damaged = answers.flatMap((answer) => answer.damaged.map((one) => ({ machine: answer.machine, ...one })));
+    for (const { machine, guid, reason } of damaged) io.warn(`repository ${guid} of "${machine}": ${reason}`);
+    io.printJson({
+      repositories,
+      ...(damaged.length === 0 ? {} : { damaged }),
+      ...(errors.length === 0 ? {} : { errors }),
+    });
     if (repositories.length === 0) io.say('there is no repository yet: rdc repo create NAME --size 10G');
     else if (!io.json) io.print(await renderRepos(repositories, now(), io.paintOut));
-    return failed.length === 0 ? undefined : 'PARTIAL';
+    return failed.length + damaged.length === 0 ? undefined : 'PARTIAL';
   },
 });
 
@@ -96,21 +102,27 @@ function machinesToAsk(place: Place, asked: MachineName | undefined): MachineTar
   return names.map((name) => machineIn(place, name));
 }
 
-async function listOne(
-  command: CommandContext,
-  target: MachineTarget,
-  known: ReadonlySet<Guid>,
-): Promise<{ machine: string; repositories: ListedRepo[]; error?: RdcError }> {
+interface Listed {
+  machine: string;
+  repositories: ListedRepo[];
+  damaged: { guid: Guid; reason: string }[];
+  error?: RdcError;
+}
+
+async function listOne(command: CommandContext, target: MachineTarget, known: ReadonlySet<Guid>): Promise<Listed> {
   const machine = target.name;
   try {
-    const { repositories } = await withAgent(command, target, (client) => call(command, client, 'repo.list', {}));
+    const { repositories, damaged = [] } = await withAgent(command, target, (client) =>
+      call(command, client, 'repo.list', {}),
+    );
     return {
       machine,
+      damaged,
       repositories: repositories.map((repo) => ({ machine, ...repo, credentialKnown: known.has(repo.guid) })),
     };
   } catch (error) {
     if (!(error instanceof RdcError) || error.code === 'INTERRUPTED') throw error;
-    return { machine, repositories: [], error };
+    return { machine, repositories: [], damaged: [], error };
   }
 }
 
