@@ -1,4 +1,5 @@
 // The runs on disk: listing them, and at the start of a daemon bringing to an end what its predecessor left.
+import { messageOf } from '../protocol/errors.ts';
 import type { RunId } from '../protocol/ids.ts';
 import type { RunSummary } from '../protocol/operations.ts';
 import { isGoingOn, lastSign, readRequest, readResult, runIds, writeResult } from './run-files.ts';
@@ -35,13 +36,23 @@ async function summarize(directory: string, run: RunId): Promise<RunSummary | un
   };
 }
 
-/** Marks runs without a result whose daemon is gone. `endUnits` comes first, so that a crash in between repeats both. */
-export async function recoverRuns(runsDir: string, endUnits: (run: RunId) => Promise<void>): Promise<void> {
+/**
+ * Marks runs without a result whose daemon is gone. `endUnits` comes first, so that a crash in between repeats both. What a full
+ * disk does not take is told: without a mark they are told as interrupted all the same.
+ */
+export async function recoverRuns(
+  runsDir: string,
+  endUnits: (run: RunId) => Promise<void>,
+  onTrouble: (message: string) => void,
+): Promise<void> {
   for (const run of await runIds(runsDir)) {
     const directory = `${runsDir}/${run}`;
     const request = await readRequest(directory);
     if (request === undefined || (await readResult(directory)) !== undefined || (await isGoingOn(directory))) continue;
     await endUnits(run);
-    await writeResult(directory, interruptedResult(run), (await lastSign(directory)) ?? request.startedAt);
+    const endedAt = (await lastSign(directory)) ?? request.startedAt;
+    await writeResult(directory, interruptedResult(run), endedAt).catch((error: unknown) =>
+      onTrouble(`the end of run ${run} cannot be kept: ${messageOf(error)}`),
+    );
   }
 }

@@ -7,6 +7,7 @@ import { AskedOnce } from './asked-once.ts';
 import { carryOutRun } from './carry-out-run.ts';
 import { LiveRun, type RunOwner, type RunSource } from './live-run.ts';
 import type { HeldLock, LockRequest } from './lock.ts';
+import { OwedResults } from './owed-results.ts';
 import { type Following, followRun, storedRun } from './run-following.ts';
 import { listRuns, recoverRuns } from './run-history.ts';
 import { openRunLog, type RunLog } from './run-log.ts';
@@ -26,11 +27,13 @@ class RunRegistry implements Runs {
   readonly #deps: RunsDeps;
   readonly #live = new Map<RunId, LiveRun>();
   readonly #remembered = new Map<RunId, RunSource>();
+  readonly #owed: OwedResults;
   readonly #asked = new AskedOnce<RunId>();
   #pruning: Promise<void> = Promise.resolve();
 
   constructor(deps: RunsDeps) {
     this.#deps = deps;
+    this.#owed = new OwedResults(deps.runsDir);
   }
 
   async start(request: RunStart): Promise<RunId> {
@@ -103,6 +106,7 @@ class RunRegistry implements Runs {
     // Before anybody learns that it has ended: the next command must find the repository free.
     for (const lock of locks.toReversed()) await this.#release(lock);
     if (!isOnDisk) this.#remember(run, live);
+    if (!isOnDisk && log.isOnDisk) this.#owed.add(result, Date.now());
     this.#live.delete(run);
     live.end(result);
     if (!options.dryRun) this.#deps.onEnded?.({ operation, actor, keys: live.keys, result });
@@ -110,8 +114,7 @@ class RunRegistry implements Runs {
   }
 
   async follow(run: RunId, following: Following): Promise<RunResult> {
-    const here = this.#live.get(run) ?? this.#remembered.get(run);
-    const source = here ?? (await storedRun(this.#deps.runsDir, run));
+    const source = this.#live.get(run) ?? (await this.#ended(run));
     if (source === undefined) throw noSuchRun(run);
     return followRun(source, following);
   }
@@ -134,18 +137,27 @@ class RunRegistry implements Runs {
   }
 
   async #refuseToCancel(run: RunId): Promise<false> {
-    const source = this.#remembered.get(run) ?? (await storedRun(this.#deps.runsDir, run));
+    const source = await this.#ended(run);
     if (source === undefined) throw noSuchRun(run);
     if ((await source.result()) !== undefined) return false;
     throw new RdcError('FAILED', `run ${run} belongs to an agent that is being replaced and ends when its runs have`);
+  }
+
+  /** Or of another daemon. */
+  async #ended(run: RunId): Promise<RunSource | undefined> {
+    const remembered = this.#remembered.get(run);
+    if (remembered !== undefined) return remembered;
+    const stored = await storedRun(this.#deps.runsDir, run);
+    const owed = this.#owed.get(run);
+    return stored === undefined || owed === undefined ? stored : { ...stored, result: async () => owed };
   }
 
   busy(key: string): RunOwner | undefined {
     return [...this.#live.values()].find((run) => run.keys.includes(key))?.owner;
   }
 
-  list(limit: number): Promise<RunSummary[]> {
-    return listRuns(this.#deps.runsDir, limit);
+  async list(limit: number): Promise<RunSummary[]> {
+    return (await listRuns(this.#deps.runsDir, limit)).map((summary) => this.#owed.correct(summary));
   }
 
   active(): number {
@@ -158,7 +170,7 @@ class RunRegistry implements Runs {
   }
 
   async recover(): Promise<void> {
-    await recoverRuns(this.#deps.runsDir, (run) => this.#endUnits(run));
+    await recoverRuns(this.#deps.runsDir, (run) => this.#endUnits(run), this.#deps.log);
     this.#prune();
   }
 
@@ -181,6 +193,7 @@ class RunRegistry implements Runs {
   /** One at a time. */
   #prune(): void {
     this.#pruning = this.#pruning
+      .then(() => this.#owed.settle())
       .then(() => pruneRuns(this.#deps.runsDir, RETENTION))
       .catch((error: unknown) => this.#deps.log(`old runs cannot be removed: ${String(error)}`));
   }

@@ -1,13 +1,14 @@
 // Watching a run that belongs to the agent: drawn as it goes on, over as many connections as that takes, left alone or
 // cancelled when a person presses Ctrl-C, not watched at all with --detach.
 import { fromWireError, isCode, RdcError, type WireError } from '../protocol/errors.ts';
-import type { PlanStep } from '../protocol/events.ts';
+import type { JournalEvent, PlanStep } from '../protocol/events.ts';
 import type { RunId } from '../protocol/ids.ts';
 import type { RunResult } from '../protocol/operations.ts';
 import type { AgentClient, Follower } from './agent-client.ts';
 import type { CommandContext } from './context.ts';
 import { untilInterrupted } from './interrupt.ts';
-import { openProgress, type Progress } from './progress.ts';
+import { openProgress } from './progress.ts';
+import type { StepEvent } from './step-text.ts';
 import type { MachineTarget } from './target.ts';
 
 export interface RunEnd<O> {
@@ -18,6 +19,13 @@ export interface RunEnd<O> {
   output: O | undefined;
   plan: PlanStep[];
   warnings: string[];
+}
+
+/** Where a run is shown. */
+export interface View {
+  event(event: JournalEvent): void;
+  /** Of the link to the machine. */
+  step(step: StepEvent): void;
 }
 
 /** A run's end as it arrives. */
@@ -44,7 +52,8 @@ export async function watchRun<O>(
   watched: Watched<O>,
 ): Promise<RunEnd<O>> {
   const progress = await openProgress(command.io, command.now);
-  const watch = new Watch(command, connection, watched, progress);
+  const view: View = { event: ({ event }) => progress.event(event), step: (step) => progress.step(step) };
+  const watch = new Watch(command, connection, watched, view);
   try {
     const ending = watch.end();
     const result = await untilInterrupted(command.signal, ending);
@@ -58,11 +67,29 @@ export async function watchRun<O>(
   }
 }
 
+/** Shows a run to its end, over as many connections as that takes; Ctrl-C leaves the run alone. How it ended is the caller's matter. */
+export async function showRun(
+  command: CommandContext,
+  connection: { client: AgentClient; machine: MachineTarget },
+  run: RunId,
+  view: View,
+): Promise<Result<unknown>> {
+  const start: Watched<unknown>['start'] = (client, follower) => client.follow(run, 0, follower);
+  const watch = new Watch<unknown>(command, connection, { start, readOutput: (output) => output, run }, view);
+  try {
+    const result = await untilInterrupted(command.signal, watch.end());
+    if (result === undefined || result === 'detached') throw watch.leftAlone(run);
+    return result;
+  } finally {
+    await watch.close();
+  }
+}
+
 class Watch<O> {
   readonly #command: CommandContext;
   readonly #machine: MachineTarget;
   readonly #watched: Watched<O>;
-  readonly #progress: Progress;
+  readonly #view: View;
   readonly #detached: Promise<'detached'>;
   #detach: () => void = () => undefined;
   readonly #first: AgentClient;
@@ -76,12 +103,12 @@ class Watch<O> {
     command: CommandContext,
     { client, machine }: { client: AgentClient; machine: MachineTarget },
     watched: Watched<O>,
-    progress: Progress,
+    view: View,
   ) {
     this.#command = command;
     this.#machine = machine;
     this.#watched = watched;
-    this.#progress = progress;
+    this.#view = view;
     this.#first = client;
     this.#client = client;
     this.#run = watched.run;
@@ -109,11 +136,11 @@ class Watch<O> {
     const { io, interruptedAgain, ask } = this.#command;
     const run = this.#run;
     if (run === undefined) throw interrupted();
-    if (!io.canAsk) throw this.#leftAlone(run);
+    if (!io.canAsk) throw this.leftAlone(run);
     io.say(`stopped following; the run goes on on "${this.#machine.name}"; Ctrl-C again to cancel it`);
-    if (!(await interruptedAgain(SECOND_CTRL_C_MS))) throw this.#leftAlone(run);
+    if (!(await interruptedAgain(SECOND_CTRL_C_MS))) throw this.leftAlone(run);
     const isSure = await ask.confirm(`Cancel the run on "${this.#machine.name}"?`).catch(() => false);
-    if (!isSure || this.#client === undefined) throw this.#leftAlone(run);
+    if (!isSure || this.#client === undefined) throw this.leftAlone(run);
     await this.#client.cancel(run);
     io.say('cancelling; it stops where it stands');
     return (await ending) as Result<O>;
@@ -129,11 +156,11 @@ class Watch<O> {
         this.#run = run;
         this.#detach();
       },
-      onEvent: ({ seq, event }) => {
+      onEvent: (event) => {
         // What came twice over two connections is drawn once.
-        if (seq <= this.#seen) return;
-        this.#seen = seq;
-        this.#progress.event(event);
+        if (event.seq <= this.#seen) return;
+        this.#seen = event.seq;
+        this.#view.event(event);
       },
     };
     try {
@@ -148,7 +175,7 @@ class Watch<O> {
   async #again(follower: Follower, lost: unknown): Promise<Result<O>> {
     const step = { id: 'link', title: `reaching "${this.#machine.name}" again` };
     this.#client = undefined;
-    this.#progress.step({ ...step, state: 'start' });
+    this.#view.step({ ...step, state: 'start' });
     for (const pause of PAUSES_MS) {
       await this.#command.pause(pause);
       if (this.#command.signal.aborted) throw lost;
@@ -156,15 +183,15 @@ class Watch<O> {
         await this.#later?.close();
         this.#later = await this.#command.connect(this.#machine);
         this.#client = this.#later;
-        this.#progress.step({ ...step, state: 'done' });
+        this.#view.step({ ...step, state: 'done' });
         return await this.#over(this.#later, follower);
       } catch (error) {
         this.#client = undefined;
         if (!isCode(error, 'CONNECTION_LOST', 'UNREACHABLE')) throw error;
-        this.#progress.step({ ...step, state: 'start' });
+        this.#view.step({ ...step, state: 'start' });
       }
     }
-    this.#progress.step({ ...step, state: 'failed' });
+    this.#view.step({ ...step, state: 'failed' });
     throw lost;
   }
 
@@ -175,7 +202,7 @@ class Watch<O> {
     return output === undefined || output === null ? result : { ...result, output: this.#watched.readOutput(output) };
   }
 
-  #leftAlone(run: RunId): RdcError {
+  leftAlone(run: RunId): RdcError {
     return new RdcError('INTERRUPTED', `stopped following; the run goes on on "${this.#machine.name}"`, {
       hint: `rdc run attach ${run} -m ${this.#machine.name}`,
     });

@@ -1,6 +1,8 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import type { RunContext } from '../../src/agent/handlers.ts';
 import { identifyProcess } from '../../src/agent/process-identity.ts';
 import { pruneRuns } from '../../src/agent/run-retention.ts';
@@ -24,6 +26,19 @@ async function followed(runs: Runs, run: RunId, after = 0) {
   const onEvents = async (some: JournalEvent[]) => void events.push(...some);
   const result = await runs.follow(run, { after, onEvents });
   return { events, result, texts: events.map(({ event }) => (event.kind === 'output' ? event.text : event.kind)) };
+}
+
+/** Fills up to its last byte. It needs root. */
+async function smallDisk() {
+  const directory = await temporaryDirectory();
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', directory]);
+  onTestFinished(() => void execFileSync('umount', ['--lazy', directory]));
+  const filler = join(directory, 'filler');
+  return {
+    directory,
+    fill: () => void spawnSync('dd', ['if=/dev/zero', `of=${filler}`, 'bs=4096']),
+    free: () => rmSync(filler),
+  };
 }
 
 describe('a run', () => {
@@ -70,6 +85,31 @@ describe('a run', () => {
       const run = await runs.start(SHOP);
       expect((await followed(runs, run)).result.outcome).toBe('done');
     }
+  });
+
+  test('whose result the disk does not take is told as ended all the same, and written once the disk takes it', async () => {
+    const { directory, fill, free } = await smallDisk();
+    const { opened, open } = gate();
+    const { runs } = await runsIn(
+      directory,
+      upHandler(async () => opened),
+      { lockDir: await temporaryDirectory() },
+    );
+    const run = await runs.start(SHOP);
+    const place = join(directory, 'runs', run, 'result.json');
+    fill();
+    open();
+    expect((await followed(runs, run)).result.outcome).toBe('done');
+    // Beyond those that are remembered with their logs.
+    const dryRun = { ...SHOP, options: { dryRun: true, waitMs: 0 } };
+    for (let round = 0; round < 21; round++) await followed(runs, await runs.start(dryRun));
+    expect(await runs.list(1)).toMatchObject([{ run, outcome: 'done' }]);
+    expect((await followed(runs, run)).result).toMatchObject({ outcome: 'done', output: upOutput() });
+    expect(await runs.cancel(run, 'ben@desk')).toBe(false);
+    free();
+    await followed(runs, await runs.start(SHOP));
+    await runs.settle();
+    expect(JSON.parse(await readFile(place, 'utf8'))).toMatchObject({ run, outcome: 'done' });
   });
 
   test('goes on when nobody follows it', async () => {
@@ -427,6 +467,17 @@ describe('the next daemon', () => {
     const summaries = await runs.list(10);
     // Older than 30 days, but one of them goes on.
     expect(summaries.find(({ run }) => run === ago[2])).toMatchObject({ outcome: 'running' });
+  });
+
+  test('starts also where the disk takes no mark, and tells of the run as interrupted', async () => {
+    const { directory, fill } = await smallDisk();
+    const run = '000000000001-00000001' as RunId;
+    await leave(directory, run, { pid: process.pid, startTicks: 1, bootId: 'x' });
+    fill();
+    const { runs, troubles } = await runsIn(directory, {});
+    await runs.recover();
+    expect(troubles.join()).toContain(`the end of run ${run} cannot be kept`);
+    expect(await runs.list(1)).toMatchObject([{ run, outcome: 'interrupted' }]);
   });
 
   test('follows a run that the one before it is still finishing', async () => {

@@ -221,5 +221,29 @@ test('the log of a run that goes on ends where it stands; -f goes on', async () 
   expect(short.stderr).toContain('it goes on; follow it: rdc run attach 0123456789ab-00000002 -m m');
   const long = await rdc('run logs 0123456789ab-00000002 -f', { replace: { connect } });
   expect(long.stdout).toMatch(/done\n$/);
-  expect(seen).toEqual([false, true]);
+  expect(seen).toEqual([false, undefined]);
+});
+
+test('run logs -f over a link that drops: no line is lost or repeated', async () => {
+  const { rdc, done, machine } = workstation('m');
+  await done('repo create shop --size 1G');
+  await done('repo up shop');
+  const whole = (await rdc('run logs 0123456789ab-00000002 -f')).stdout;
+  const afters: number[] = [];
+  const connect = async (): Promise<AgentClient> => {
+    const client = machine.connect();
+    const follow: AgentClient['follow'] = async (id, after, follower) => {
+      afters.push(after);
+      if (afters.length > 1) return await client.follow(id, after, follower);
+      const events: JournalEvent[] = [];
+      await client.follow(id, after, { onEvent: (event) => events.push(event) });
+      for (const event of events.slice(0, 3)) follower.onEvent?.(event);
+      throw lost();
+    };
+    return Object.assign(Object.create(client) as AgentClient, { follow, close: () => client.close() });
+  };
+  const { exitCode, stdout, stderr } = await rdc('run logs 0123456789ab-00000002 -f', { replace: { connect } });
+  expect(afters).toEqual([0, 3]);
+  expect([exitCode, stdout]).toEqual([0, whole]);
+  expect(stderr).toContain('reaching "m" again');
 });

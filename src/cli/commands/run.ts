@@ -13,7 +13,7 @@ import { parseValue, parseWith } from '../parse.ts';
 import { paintState, renderTable, renderTime } from '../render.ts';
 import { describeStep } from '../step-text.ts';
 import { machineTarget } from '../target.ts';
-import { interrupted } from '../watch-run.ts';
+import { interrupted, showRun } from '../watch-run.ts';
 import { machineOption } from './options.ts';
 
 const idArgument = argument('ID', 'the run, as "rdc run list" shows it', parseWith(runIdSchema));
@@ -110,8 +110,12 @@ const logs = defineCommand({
       if (io.json) events.push(event);
       else printer.event(event);
     };
+    const step = ({ title, state }: { title: string; state: string }) =>
+      state === 'start' ? io.say(`${title} …`) : undefined;
     const result = await withAgent(command, machine, (client) =>
-      untilInterrupted(signal, client.follow(id, 0, { onEvent }, follow)),
+      follow
+        ? showRun(command, { client, machine }, id, { event: onEvent, step })
+        : untilInterrupted(signal, client.follow(id, 0, { onEvent }, false)),
     );
     printer.end();
     if (result === undefined) throw interrupted();
