@@ -68,15 +68,17 @@ export async function createAgent({ bundle, log, ...hooks }: AgentHooks): Promis
   const supervisor: Supervisor = new Supervisor({ runs, createSystem, lockDir: LOCK_DIR, log, now: Date.now });
   await supervisor.load();
   const transfers = new Set<Promise<void>>();
+  /** Until they are answered. */
+  const upgrades = new Set<Promise<unknown>>();
   const settle = async () => {
     // First, since it may have begun a run itself.
     await supervisor.stop();
-    await Promise.all([runs.settle(), ...transfers]);
+    await Promise.all([runs.settle(), ...transfers, ...upgrades]);
     await supervisor.stopLast();
   };
   // Its successor starts with the next connection, or when this one has gone, and supervises then.
   const makeRoom = async () => {
-    if (runs.active() + transfers.size === 0) hooks.stopAccepting();
+    if (runs.active() + transfers.size + upgrades.size === 0) hooks.stopAccepting();
     await settle();
     hooks.stopAccepting();
     // What came in just before.
@@ -105,15 +107,21 @@ export async function createAgent({ bundle, log, ...hooks }: AgentHooks): Promis
       };
     },
     async serveUpgrade(socket: Duplex, upgrade) {
-      const reply = await receiveUpgrade(socket, upgrade, {
+      const receiving = receiveUpgrade(socket, upgrade, {
         libDir: LIB_DIR,
         launcher: AGENT_LAUNCHER,
         node: process.execPath,
         run: (wanted) => createSystem().run(wanted),
-        activeRuns: () => runs.active() + transfers.size,
+        // Itself not counted.
+        activeRuns: () => runs.active() + transfers.size + upgrades.size - 1,
         stopAccepting: hooks.stopAccepting,
       });
-      await new Promise((resolve) => socket.end(`${JSON.stringify(reply)}\n`, () => resolve(undefined)));
+      const answered = receiving.then(
+        (reply) => new Promise((resolve) => socket.end(`${JSON.stringify(reply)}\n`, () => resolve(undefined))),
+      );
+      upgrades.add(answered);
+      await answered.finally(() => upgrades.delete(answered));
+      const reply = await receiving;
       if (reply.upgraded) await makeRoom();
     },
   };

@@ -30,7 +30,7 @@ type UpInput = InputOf<'repo.up'>;
 
 export async function upRepo(input: UpInput, context: RunContext): Promise<Finished<OutputOf<'repo.up'>>> {
   const bench = await openWorkbench(context, input.repo);
-  const opening = await openSteps(bench, context, { credential: input.credential });
+  const opening = await openSteps(bench, context, { credential: input.credential, toStart: true });
   if (!input.mount && !(await bench.observe()).mounted) {
     throw new RdcError('FAILED', `repository "${bench.record.name}" is closed and --no-mount was given`, {
       hint: `rdc repo mount ${bench.record.name}`,

@@ -53,6 +53,14 @@ export function identity({ record }: Workbench): Pick<OutputOf<'repo.mount'>, 'n
   return { name: record.name, guid: record.guid };
 }
 
+export interface OpenFor {
+  credential?: Secret | undefined;
+  /** Something will be deleted in it: needs no room. */
+  toDelete?: boolean;
+  /** Services will be started in it, which write: needs room also where it is open. */
+  toStart?: boolean;
+}
+
 /**
  * Up to a mounted volume under its unit. Throws CREDENTIAL_MISSING before anything is touched when no key is at hand, and NO_SPACE
  * on a full datastore, unless it is opened so that something can be deleted in it.
@@ -60,13 +68,14 @@ export function identity({ record }: Workbench): Pick<OutputOf<'repo.mount'>, 'n
 export async function openSteps(
   bench: Workbench,
   { system }: RunContext,
-  { credential, toDelete = false }: { credential?: Secret | undefined; toDelete?: boolean },
+  { credential, toDelete = false, toStart = false }: OpenFor,
 ): Promise<Opening> {
   await refuseSecondOpening(system, bench.target);
   const key = await keyFor(bench, system, credential);
   const facts = await bench.observe();
   if (!facts.mounted) refuseHalfResized(bench);
-  if (!facts.mounted && !toDelete) await refuseWithoutRoom(bench, system);
+  const isWriter = !facts.mounted || (toStart && facts.units.docker.active !== 'active');
+  if (isWriter && !toDelete) await refuseWithoutRoom(bench, system);
   if (key === undefined && facts.mapping === undefined) throw credentialMissing(bench);
   return {
     open: openVolumeSteps(bench.target, key),

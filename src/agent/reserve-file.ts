@@ -22,6 +22,8 @@ export async function reserveFile(
   const held = [await open(root, DIRECTORY)];
   try {
     for (const part of parts) held.push(await open(through(held, part), DIRECTORY));
+    // Of an agent that was killed while it made one.
+    await removeFile(through(held, `${name}.new`));
     if (bytes === 0) await removeFile(through(held, name));
     else await makeFile(run, through(held, name), bytes);
     await held.at(-1)?.sync();
@@ -32,8 +34,6 @@ export async function reserveFile(
 
 async function makeFile(run: (command: Command) => Promise<unknown>, path: string, bytes: number): Promise<void> {
   const unfinished = `${path}.new`;
-  // Of an agent that was killed.
-  await removeFile(unfinished);
   const file = await open(unfinished, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, 0o600);
   try {
     await allocate(run, file, bytes);

@@ -2,12 +2,14 @@
 // Whatever fails before the swap changes nothing; what fails after it is swapped back. The old bundle stays as
 // `previous`. The first installation is the CLI's work (src/cli/ssh/bootstrap-script.ts) and leaves the same layout.
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, open, readdir, readFile, readlink, rename, rm, symlink } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
+import pLimit from 'p-limit';
 import { type Command, type CommandResult, command } from '../lifecycle/command.ts';
 import { RdcError, toWireError } from '../protocol/errors.ts';
 import { bundleDirectory, type Upgrade, type UpgradeReply } from '../protocol/hello.ts';
+import { orAbsent } from './linux-files.ts';
 
 export interface UpgradeDeps {
   /** /usr/lib/rediacc */
@@ -41,6 +43,9 @@ export async function receiveUpgrade(body: Readable, upgrade: Upgrade, deps: Upg
   }
 }
 
+/** Two workstations may bring a bundle at the same time. */
+const oneAtATime = pLimit(1);
+
 async function install(body: Readable, upgrade: Upgrade, deps: UpgradeDeps): Promise<void> {
   const versions = join(deps.libDir, 'versions');
   await mkdir(versions, { recursive: true });
@@ -49,11 +54,13 @@ async function install(body: Readable, upgrade: Upgrade, deps: UpgradeDeps): Pro
     const bundle = join(incoming, 'renet.mjs');
     await receive(body, upgrade, bundle);
     await deps.run(command(deps.node, bundle, 'selftest'));
-    await putInPlace(incoming, join(versions, bundleDirectory(upgrade)), upgrade.sha256);
+    await oneAtATime(async () => {
+      await putInPlace(incoming, join(versions, bundleDirectory(upgrade)), upgrade.sha256);
+      await changeOver(upgrade, deps);
+    });
   } finally {
     await rm(incoming, { recursive: true, force: true });
   }
-  await changeOver(upgrade, deps);
 }
 
 /** Writes exactly the announced bytes to `path`, through to the disk. */
@@ -100,8 +107,14 @@ async function changeOver(upgrade: Upgrade, { libDir, launcher, run }: UpgradeDe
     if (before !== undefined) await point(current, before);
     throw error;
   }
-  if (before !== undefined && before !== wanted) await point(join(libDir, 'previous'), before);
+  // One that never served is nothing to go back to.
+  const isProven = before !== undefined && (await isThere(join(libDir, before, 'served')));
+  if (isProven && before !== wanted) await point(join(libDir, 'previous'), before);
   await removeOthers(libDir);
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return (await orAbsent(stat(path))) !== undefined;
 }
 
 /** rename(2) replaces a symlink atomically; symlink(2) alone would not. */

@@ -23,6 +23,7 @@ test('an older agent is replaced through its own door; the old one stays for rol
   const old = await fakeAgent('0.1.0', { launcher: at.launcher });
   await (await installAgent(at.access(old))).close();
   at.events.length = 0;
+  writeFileSync(join(at.libDir, 'current/served'), '');
   const bundle = await fakeAgent('0.2.0', { launcher: at.launcher });
   const client = await connectAgent(at.access(bundle));
   expect(client.hello).toMatchObject({ version: '0.2.0', bundle: bundle.sha256 });
@@ -30,6 +31,17 @@ test('an older agent is replaced through its own door; the old one stays for rol
   expect(at.steps()).toEqual(['replacing the agent on "prod-1" (0.1.0 -> 0.2.0)']);
   expect(readlinkSync(join(at.libDir, 'previous'))).toBe(`versions/0.1.0-${old.sha256.slice(0, 8)}`);
   expect(readFileSync(join(at.libDir, 'units'), 'utf8')).toBe('0.1.0\n0.2.0\n');
+});
+
+test('one that never served is no way back: the one before it stays for that', async () => {
+  const good = await fakeAgent('0.1.0', { launcher: at.launcher });
+  await (await installAgent(at.access(good))).close();
+  writeFileSync(join(at.libDir, 'current/served'), '');
+  for (const version of ['0.2.0', '0.3.0']) {
+    await (await connectAgent(at.access(await fakeAgent(version, { launcher: at.launcher })))).close();
+  }
+  expect(readlinkSync(join(at.libDir, 'current'))).toMatch(/^versions\/0\.3\.0-/);
+  expect(readlinkSync(join(at.libDir, 'previous'))).toBe(`versions/0.1.0-${good.sha256.slice(0, 8)}`);
 });
 
 test('another build of the same version is replaced', async () => {
