@@ -15,6 +15,8 @@ import { ENABLED_UNITS, staleUnitFiles } from './install-units.ts';
 import { ROLLED_BACK_FILE } from './layout.ts';
 import { type MachineRecord, readMachine, requireMachine } from './machine-record.ts';
 import { judge, observePreflight } from './preflight.ts';
+import { damagedRecords } from './repo-queries.ts';
+import type { DamagedRecord } from './repo-store.ts';
 import { REFRESH_UNIT } from './setup-files.ts';
 
 /** The command line puts the machine's name in the place of this word. */
@@ -42,6 +44,8 @@ export async function examineMachine(context: QueryContext, { listRepos, lockDir
   const needs = judge(preflight).filter(({ id }) => !ASKED_HERE.includes(id));
   const isThere = datastore.status !== 'failed';
   const repos = isThere ? await listRepos(context) : [];
+  const damaged = isThere ? await damagedRecords(context) : [];
+  const isKnown = isThere && damaged.length === 0;
   return [
     agent,
     await checkUnits(context),
@@ -49,11 +53,17 @@ export async function examineMachine(context: QueryContext, { listRepos, lockDir
     datastore,
     checkFirewall(preflight.firewall),
     ...(await examineNetwork(system, machine, repos)),
+    ...damaged.map(checkRecord),
     ...(await examineRepositories(system, repos)),
     // Without its records everything would look like nobody's.
-    ...(isThere ? await examineLeftovers(system, machine.datastore, lockDir) : []),
-    ...(isThere ? await examineOpenings(system, machine.datastore, lockDir) : []),
+    ...(isKnown ? await examineLeftovers(system, machine.datastore, lockDir) : []),
+    ...(isKnown ? await examineOpenings(system, machine.datastore, lockDir) : []),
   ];
+}
+
+function checkRecord({ guid, error }: DamagedRecord): Check {
+  const fix = 'put it back from a backup of the datastore';
+  return { id: 'record', title: `record of ${guid}`, status: 'failed', found: error.message, fix };
 }
 
 async function checkAgent({ system }: QueryContext): Promise<Check> {

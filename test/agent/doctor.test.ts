@@ -21,7 +21,7 @@ describe('repositories', () => {
   it('that are in order', async () => {
     const system = machine().directory('/sys/class/net/rdh2816').directory('/run/netns/rd2816');
     const checks = await examineRepositories(system, [SHOP]);
-    expect(checks.map(({ status }) => status)).toEqual(['ok', 'ok']);
+    expect(checks.map(({ status }) => status)).toEqual(['ok', 'ok', 'ok']);
   });
 
   it('that are broken are named with what to do', async () => {
@@ -38,6 +38,30 @@ describe('repositories', () => {
       found: 'rediacc-docker@x.service',
       fix: 'journalctl --unit rediacc-docker@x.service',
     });
+  });
+});
+
+describe('filesystems', () => {
+  const withErrors = (device: string, errors: number) =>
+    machine()
+      .file('/sys/block/dm-3/dm/name', `rediacc-${SHOP.guid}\n`)
+      .file('/sys/block/dm-3/dev', '254:3\n')
+      .file(`/sys/fs/ext4/${device}/errors_count`, `${errors}\n`);
+
+  it.each([
+    ['dm-3', '"shop": 2 errors', 'after rdc repo down shop --unmount'],
+    ['vda', '/dev/vda: 2 errors', 'while it is not mounted'],
+  ])('that have had errors are told by whose they are: %s', async (device, found, fix) => {
+    const { filesystems } = byId(await examineRepositories(withErrors(device, 2), [SHOP]));
+    expect(filesystems).toMatchObject({
+      status: 'failed',
+      found: expect.stringContaining(found),
+      fix: expect.stringContaining(fix),
+    });
+  });
+
+  it('control: one without is in order', async () => {
+    expect(byId(await examineRepositories(withErrors('dm-3', 0), [SHOP])).filesystems?.status).toBe('ok');
   });
 });
 
