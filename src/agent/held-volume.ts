@@ -61,7 +61,11 @@ async function look({ observe, target }: Workbench, { system }: Context): Promis
   const facts = await observe();
   if (isClosed(facts) || facts.mapping === undefined) return undefined;
   const mountPoint = facts.mounted ? target.paths.mountPoint : undefined;
-  const found = await findVolumeHolders(system, { device: facts.mapping.deviceNumber, mountPoint });
+  const found = await findVolumeHolders(system, {
+    device: facts.mapping.deviceNumber,
+    kernelName: facts.mapping.kernelName,
+    mountPoint,
+  });
   const isOwn = (cgroup: string) => facts.units.docker.active === 'active' && cgroup.includes(`/${target.net.slice}/`);
   const held = { ...found, processes: found.processes.filter(({ cgroup }) => !isOwn(cgroup)) };
   return Object.values(held).every((list) => list.length === 0) ? undefined : held;

@@ -31,6 +31,8 @@ export interface VolumeHolders {
 export interface HeldPlace {
   /** major:minor of the volume. */
   device: string;
+  /** "dm-0": whoever has it open itself holds it as well. */
+  kernelName: string;
   /** Where the host has it mounted; undefined: nowhere. */
   mountPoint?: string | undefined;
 }
@@ -38,14 +40,17 @@ export interface HeldPlace {
 export async function findVolumeHolders(system: System, place: HeldPlace): Promise<VolumeHolders> {
   const own = parseMountinfo((await system.readFile('/proc/self/mountinfo')) ?? '');
   const { loops } = await observeBlockDevices(system);
-  const { device, mountPoint } = place;
+  const { device, kernelName, mountPoint } = place;
   const inside = (path: string) => mountPoint !== undefined && path.startsWith(`${mountPoint}/`);
-  const users = mountPoint === undefined ? [] : await findUsers(system, mountPoint);
+  const users = await findUsers(system, [
+    `/dev/${kernelName}`,
+    ...(mountPoint === undefined ? [] : [mountPoint, `${mountPoint}/`]),
+  ]);
   const keepers = await findKeepers(system, device);
   const pids = new Map([...users.map((pid) => [pid, false] as const), ...keepers.map((pid) => [pid, true] as const)]);
   const processes = await Promise.all([...pids].map(([pid, ownView]) => identify(system, pid, ownView)));
   return {
-    processes: processes.filter((holder) => holder !== undefined),
+    processes: processes.filter((holder) => holder !== undefined).filter(({ cgroup }) => !UDEV.test(cgroup)),
     mounts: own
       .filter((mount) => mount.mountPoint !== mountPoint && (inside(mount.mountPoint) || mount.device === device))
       .map((mount) => mount.mountPoint)
@@ -77,10 +82,13 @@ async function findKeepers(system: System, device: string): Promise<number[]> {
   return keepers;
 }
 
-/** Processes with a file, a directory, a program or memory of the mount. */
-async function findUsers(system: System, mountPoint: string): Promise<number[]> {
+/** It looks at a device for an instant whenever that changes. */
+const UDEV = /\/systemd-udevd\.service(\/|$)/;
+
+/** Processes with a file, a directory, a program or memory below these. */
+async function findUsers(system: System, paths: readonly string[]): Promise<number[]> {
   const places = ['cwd', 'root', 'exe', 'fd', 'map_files'];
-  const links = await findProcessLinks(system, places, [mountPoint, `${mountPoint}/`]);
+  const links = await findProcessLinks(system, places, paths);
   return [...new Set(links.map(({ pid }) => pid))];
 }
 

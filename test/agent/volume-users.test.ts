@@ -12,7 +12,7 @@ afterEach(() => {
   for (const child of children.splice(0)) child.kill('SIGKILL');
 });
 
-test('by its working directory, an open file, or its program, and no neighbour of the same beginning', async () => {
+test('by its working directory, an open file, its program, or the device itself, and no neighbour of the same beginning', async () => {
   const parent = await temporaryDirectory();
   const volume = join(parent, 'a[b]*c');
   await mkdir(join(volume, 'inside'), { recursive: true });
@@ -29,10 +29,15 @@ test('by its working directory, an open file, or its program, and no neighbour o
     await start('/bin/sleep', ['1000'], join(volume, 'inside')),
     await start('/usr/bin/tail', ['-f', join(volume, 'file')]),
     await start(join(volume, 'program'), ['1000']),
+    // It has the device itself open.
+    await start('/bin/sh', ['-c', 'exec 3</dev/full; exec sleep 1000']),
   ];
   await start('/bin/sleep', ['1000'], `${volume}-other`);
   const look = async () => {
-    const held = await findVolumeHolders(createLinuxSystem(), { device: '0:0', mountPoint: volume });
+    const held = await findVolumeHolders(createLinuxSystem(), {
+      ...{ device: '0:0', kernelName: 'full' },
+      mountPoint: volume,
+    });
     return held.processes.map(({ pid }) => pid).sort((a, b) => a - b);
   };
   // tail opens its file after it has started.

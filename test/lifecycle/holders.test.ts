@@ -71,14 +71,17 @@ test('what uses the mount in the view of the host, what is mounted on it or of i
     '/sys/block/loop5/loop/backing_file': `${MOUNT}/disk.img\n`,
     '/sys/block/loop6/loop/backing_file': '/var/disk.img\n',
   });
-  const held = await findVolumeHolders(machine, { device: '253:0', mountPoint: MOUNT });
+  const held = await findVolumeHolders(machine, { device: '253:0', kernelName: 'dm-0', mountPoint: MOUNT });
   expect(held).toEqual({
     processes: [{ ...POSTGRES, ownView: false }],
     mounts: ['/mnt/x', `${MOUNT}/a/b`, `${MOUNT}/a`],
     loops: ['/dev/loop5'],
   });
   // Control: nothing of that holds another volume.
-  const other = await findVolumeHolders(machineWith(HOST), { device: '253:9', mountPoint: '/mnt/rediacc/repos/blog' });
+  const other = await findVolumeHolders(machineWith(HOST), {
+    ...{ device: '253:9', kernelName: 'dm-9' },
+    mountPoint: '/mnt/rediacc/repos/blog',
+  });
   expect(other).toEqual({ processes: [], mounts: [], loops: [] });
 });
 
@@ -106,4 +109,13 @@ test('in words: several of one unit are counted, a container has its name, twent
   ]);
   const mounts = Array.from({ length: 25 }, (_, index) => `/mnt/${index}`);
   expect(describeHolders({ processes: [], mounts, loops: [] }, nameOf).at(-1)).toBe('5 more');
+});
+
+test('a worker of udev, which looks at a device for an instant, holds nothing; control: another process does', async () => {
+  const place = { device: '253:9', kernelName: 'dm-0', mountPoint: undefined };
+  const users = '/proc/7/fd/3 /dev/dm-0\0';
+  const held = async (cgroup: string) =>
+    (await findVolumeHolders(machineWith(HOST, { users, '/proc/7/cgroup': `0::${cgroup}\n` }), place)).processes.length;
+  expect(await held('/system.slice/systemd-udevd.service/udev')).toBe(0);
+  expect(await held('/user.slice/session-3.scope')).toBe(1);
 });
