@@ -56,7 +56,8 @@ beforeAll(async () => {
   // So that the test need not wait five minutes for it.
   const limit = `/etc/systemd/system/rediacc-repo@${hanging.guid}.service.d/50-limit.conf`;
   await vm.root(
-    `mkdir -p ${limit.slice(0, limit.lastIndexOf('/'))} && printf '[Service]\\nTimeoutStopSec=40\\n' > ${limit}`,
+    `mkdir -p ${limit.slice(0, limit.lastIndexOf('/'))} && printf '[Service]\\nTimeoutStopSec=40\\n' > ${limit} &&
+      systemctl daemon-reload`,
   );
 });
 afterAll(async () => {
