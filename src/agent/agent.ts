@@ -70,15 +70,18 @@ export async function createAgent({ bundle, log, ...hooks }: AgentHooks): Promis
   const transfers = new Set<Promise<void>>();
   /** Until they are answered. */
   const upgrades = new Set<Promise<unknown>>();
+  const workDone = () => Promise.all([runs.settle(), ...transfers, ...upgrades]);
   const settle = async () => {
     // First, since it may have begun a run itself.
     await supervisor.stop();
-    await Promise.all([runs.settle(), ...transfers, ...upgrades]);
+    await workDone();
     await supervisor.stopLast();
   };
   // Its successor starts with the next connection, or when this one has gone, and supervises then.
   const makeRoom = async () => {
     if (runs.active() + transfers.size + upgrades.size === 0) hooks.stopAccepting();
+    // Which may take hours: until then what is up is watched on.
+    await workDone();
     await settle();
     hooks.stopAccepting();
     // What came in just before.
