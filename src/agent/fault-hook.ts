@@ -38,6 +38,7 @@ export function withFaultHook(system: System, file: string = FAULT_FILE): System
         ? system.run(command, onOutput)
         : change(describeCommand(command), () => system.run(command, onOutput)),
     writeFile: (path, text, mode) => change(`write ${path}`, () => system.writeFile(path, text, mode)),
+    reserve: (root, path, bytes) => change(`reserve ${path}`, () => system.reserve(root, path, bytes)),
     async remove(path) {
       if ((await system.stat(path)) !== undefined) await change(`remove ${path}`, () => system.remove(path));
     },
