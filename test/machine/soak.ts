@@ -65,7 +65,9 @@ export function soak(rounds: number): void {
     return Object.fromEntries(Object.keys(all).map((key, index) => [key, values[index] ?? Number.NaN]));
   };
 
-  test(`${rounds * NAMES.length} cycles of up and down --unmount: nothing is left that was not there before`, async () => {
+  test(`${rounds * NAMES.length} cycles of up and down --unmount: nothing is left that was not there before`, {
+    timeout: (rounds + 2) * 300_000,
+  }, async () => {
     const samples: Sample[] = [];
     for (let round = 1; round <= rounds; round++) {
       await desk.done('repo up-all --parallel --concurrency 5');
