@@ -120,7 +120,16 @@ describe('packages have few importers', () => {
     ['ssh2', ['src/cli/ssh/builtin-auth.ts', 'src/cli/ssh/builtin.ts', 'src/cli/ssh/host-keys.ts']],
     ['execa', ['src/cli/playground/exec.ts', 'src/cli/playground/file-lock.ts']],
     ['systeminformation', ['src/agent/host-info.ts']],
-    ['p-limit', ['src/agent/machine-autostart.ts', 'src/agent/new-repo.ts', 'src/agent/repo-all.ts']],
+    [
+      'p-limit',
+      [
+        'src/agent/interrupted-boot.ts',
+        'src/agent/machine-autostart.ts',
+        'src/agent/new-repo.ts',
+        'src/agent/repo-all.ts',
+        'src/agent/upgrade.ts',
+      ],
+    ],
     ['yaml', ['src/network/yaml-text.ts', 'src/network/yaml-tree.ts']],
     [
       'vscode-jsonrpc',
