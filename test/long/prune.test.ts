@@ -3,10 +3,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Desk } from './desk.ts';
-import { remainsOf } from './remains.ts';
-import { startSetUp } from './set-up.ts';
-import type { TestVm } from './vm.ts';
+import type { Desk } from '../machine/desk.ts';
+import { remainsOf } from '../machine/remains.ts';
+import { startSetUp } from '../machine/set-up.ts';
+import type { TestVm } from '../machine/vm.ts';
 
 const COMPOSE = `services:
   web:
