@@ -110,7 +110,7 @@ export async function createAgent({ bundle, log, ...hooks }: AgentHooks): Promis
       };
     },
     async serveUpgrade(socket: Duplex, upgrade) {
-      const receiving = receiveUpgrade(socket, upgrade, {
+      const answered = receiveUpgrade(socket, upgrade, {
         libDir: LIB_DIR,
         launcher: AGENT_LAUNCHER,
         node: process.execPath,
@@ -118,13 +118,12 @@ export async function createAgent({ bundle, log, ...hooks }: AgentHooks): Promis
         // Itself not counted.
         activeRuns: () => runs.active() + transfers.size + upgrades.size - 1,
         stopAccepting: hooks.stopAccepting,
+      }).then(async (reply) => {
+        await new Promise((resolve) => socket.end(`${JSON.stringify(reply)}\n`, () => resolve(undefined)));
+        return reply;
       });
-      const answered = receiving.then(
-        (reply) => new Promise((resolve) => socket.end(`${JSON.stringify(reply)}\n`, () => resolve(undefined))),
-      );
       upgrades.add(answered);
-      await answered.finally(() => upgrades.delete(answered));
-      const reply = await receiving;
+      const reply = await answered.finally(() => upgrades.delete(answered));
       if (reply.upgraded) await makeRoom();
     },
   };

@@ -9,7 +9,8 @@ import { createRepoStore } from './repo-store.ts';
 /** A command may have attached an image in its own way, as a reencryption: what is locked is not judged. */
 export async function examineOpenings(system: System, datastore: string, lockDir: string): Promise<Check[]> {
   const about = { id: 'second-openings', title: 'images' };
-  const ready = (await createRepoStore(system, datastore).list()).filter(({ state }) => state === 'ready');
+  const { records } = await createRepoStore(system, datastore).readable();
+  const ready = records.filter(({ state }) => state === 'ready');
   const owners = await Promise.all(ready.map(({ guid }) => lockOwners(lockDir, guid)));
   const free = ready.filter((_record, index) => owners[index]?.length === 0);
   const targets = free.map((record) => repoTarget(datastore, record));

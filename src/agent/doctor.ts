@@ -45,7 +45,6 @@ export async function examineMachine(context: QueryContext, { listRepos, lockDir
   const isThere = datastore.status !== 'failed';
   const repos = isThere ? await listRepos(context) : [];
   const damaged = isThere ? await damagedRecords(context) : [];
-  const isKnown = isThere && damaged.length === 0;
   return [
     agent,
     await checkUnits(context),
@@ -55,9 +54,9 @@ export async function examineMachine(context: QueryContext, { listRepos, lockDir
     ...(await examineNetwork(system, machine, repos)),
     ...damaged.map(checkRecord),
     ...(await examineRepositories(system, repos)),
-    // Without its records everything would look like nobody's.
-    ...(isKnown ? await examineLeftovers(system, machine.datastore, lockDir) : []),
-    ...(isKnown ? await examineOpenings(system, machine.datastore, lockDir) : []),
+    // Without all of its records everything would look like nobody's.
+    ...(isThere && damaged.length === 0 ? await examineLeftovers(system, machine.datastore, lockDir) : []),
+    ...(isThere ? await examineOpenings(system, machine.datastore, lockDir) : []),
   ];
 }
 

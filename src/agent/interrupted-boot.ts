@@ -10,6 +10,9 @@ import { bringUp } from './supervisor-actor.ts';
 
 type Named = Pick<RepoSummary, 'guid' | 'name'>;
 
+/** More than a machine's repositories can have had since it started. */
+export const MOST_RUNS = 1000;
+
 export interface FinishDeps {
   runs: Pick<Runs, 'start' | 'follow' | 'list'>;
   signal: AbortSignal;
@@ -23,7 +26,7 @@ export interface FinishDeps {
 /** Starts what one that ended with the agent has not started. */
 export async function finishBoot(records: readonly RepoRecord[], deps: FinishDeps): Promise<void> {
   const bootedAt = deps.now() - uptime() * 1000;
-  const left = leftByBoot(await deps.runs.list(1000), records, bootedAt);
+  const left = leftByBoot(await deps.runs.list(MOST_RUNS), records, bootedAt);
   if (left.length === 0 || !(await deps.isEnabled())) return;
   const limit = pLimit(availableParallelism() + 1);
   await Promise.all(left.map((record) => limit(() => finishOne(record, deps))));

@@ -7,7 +7,7 @@ import type { System } from '../lifecycle/system.ts';
 import { allRowSchema } from '../protocol/answers.ts';
 import type { OutputOf, RepoSummary, RunSummary } from '../protocol/operations.ts';
 import type { Finished, QueryContext, RunContext } from './handlers.ts';
-import { notStarted } from './interrupted-boot.ts';
+import { MOST_RUNS, notStarted } from './interrupted-boot.ts';
 import { STATE_DIR } from './layout.ts';
 import { type AllDeps, carryOutOne, damagedRow, outcomeOf, type Row, type Terms } from './repo-all.ts';
 import { cancellation } from './run-command.ts';
@@ -20,8 +20,6 @@ type Boot = z.infer<typeof bootSchema>;
 const RETRIES_MS = [15_000, 60_000, 240_000];
 /** After so many milliseconds one that is not up yet, as its prep() hangs, no longer counts: the others begin beside it. */
 const PATIENCE_MS = 300_000;
-/** More than a machine's repositories can have had since it started. */
-const MOST_RUNS = 1000;
 /** What no time mends; the rest is tried again. */
 const FINAL = new Set([
   'WRONG_CREDENTIAL',
@@ -41,7 +39,7 @@ export async function startAtBoot(
   { runs, listRepos, damaged, giveUp }: BootDeps,
   context: RunContext,
 ): Promise<Finished<OutputOf<'machine.autostart'>>> {
-  const bootedAt = Date.now();
+  const begunAt = Date.now();
   const due = (await listRepos(context)).filter(({ autostart }) => autostart);
   if (context.dryRun) {
     const steps = due.map(({ guid, name }) => ({
@@ -75,7 +73,7 @@ export async function startAtBoot(
       }
       context.report({ kind: 'warning', message: `"${repo.name}" is tried again in ${pause / 1000} s: ${row.reason}` });
       await context.system.sleep(pause);
-      const since = touchedBy(await runs.list(MOST_RUNS), repo, bootedAt);
+      const since = touchedBy(await runs.list(MOST_RUNS), repo, begunAt);
       if (since === undefined) continue;
       const leftAlone: Row = { ...row, result: 'skipped', reason: `${since} after it failed: it is left so` };
       await keep(leftAlone);
@@ -104,8 +102,8 @@ export async function startAtBoot(
 }
 
 /** What a person has stopped stays so, and what they have started is theirs: who did what, if anybody did. */
-function touchedBy(runs: readonly RunSummary[], { name }: RepoSummary, bootedAt: number): string | undefined {
-  const touch = runs.find(({ repo, actor, startedAt }) => repo === name && actor !== 'boot' && startedAt >= bootedAt);
+function touchedBy(runs: readonly RunSummary[], { name }: RepoSummary, begunAt: number): string | undefined {
+  const touch = runs.find(({ repo, actor, startedAt }) => repo === name && actor !== 'boot' && startedAt >= begunAt);
   return touch === undefined ? undefined : `${touch.actor} has run "${touch.operation.replace('.', ' ')}"`;
 }
 

@@ -9,7 +9,7 @@ import { type RunRequest, removeRun, writeRequest, writeResult } from './run-fil
 export interface RunLog {
   journal: Journal;
   /** It has a directory of its own. */
-  isOnDisk: boolean;
+  hasDirectory: boolean;
   /** Closes the journal and writes the result; false: it is not on disk. */
   keep(result: RunResult): Promise<boolean>;
 }
@@ -46,7 +46,7 @@ async function onDisk({ directory, request, onMore, onTrouble }: RunLogSettings)
   }
   return {
     journal,
-    isOnDisk: true,
+    hasDirectory: true,
     async keep(result) {
       try {
         await journal.close();
@@ -61,5 +61,5 @@ async function onDisk({ directory, request, onMore, onTrouble }: RunLogSettings)
 }
 
 function inMemory({ request, onMore }: RunLogSettings): RunLog {
-  return { journal: memoryJournal({ run: request.run, onMore }), isOnDisk: false, keep: async () => false };
+  return { journal: memoryJournal({ run: request.run, onMore }), hasDirectory: false, keep: async () => false };
 }

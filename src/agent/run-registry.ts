@@ -106,7 +106,7 @@ class RunRegistry implements Runs {
     // Before anybody learns that it has ended: the next command must find the repository free.
     for (const lock of locks.toReversed()) await this.#release(lock);
     if (!isOnDisk) this.#remember(run, live);
-    if (!isOnDisk && log.isOnDisk) this.#owed.add(result, Date.now());
+    if (!isOnDisk && log.hasDirectory) this.#owed.add(result, Date.now());
     this.#live.delete(run);
     live.end(result);
     if (!options.dryRun) this.#deps.onEnded?.({ operation, actor, keys: live.keys, result });

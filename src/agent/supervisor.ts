@@ -68,7 +68,7 @@ export class Supervisor {
       signal: this.#end.signal,
       isEnabled: async () => (await this.#supervised.settings()).enabled,
       repos: () => this.#supervised.targets(),
-      giveUp: (target, reason) => this.#giveUp(target, reason),
+      giveUp: (target, reason) => this.giveUp(target, reason),
       isInOrder: (target) => this.#clearOpening(target),
       onTrouble: (error) => deps.log(`supervisor, second openings: ${String(error)}`),
     });
@@ -99,7 +99,7 @@ export class Supervisor {
       now: this.#deps.now,
       isEnabled: async () => (await this.#supervised.settings()).enabled,
       tell: (kind, message, repo) => this.#tell(kind, message, repo),
-      giveUp: (repo, reason) => this.#giveUp(repo, reason),
+      giveUp: (repo, reason) => this.giveUp(repo, reason),
     }).catch((error: unknown) => this.#deps.log(`supervisor: ${String(error)}`));
   }
 
@@ -126,11 +126,6 @@ export class Supervisor {
     if (isUp && actor !== SUPERVISOR) this.#clear(guid);
     this.#watch(guid);
     this.#openings.begin();
-  }
-
-  /** Of one that nobody tries to start any more. */
-  giveUp(repo: Pick<RepoSummary, 'guid' | 'name'>, reason: string): void {
-    this.#giveUp(repo, reason);
   }
 
   attention(guid: Guid): Attention | undefined {
@@ -182,7 +177,7 @@ export class Supervisor {
       now: this.#deps.now,
       isEnabled: async () => (await this.#supervised.settings()).enabled,
       tell: (kind, message) => this.#tell(kind, message),
-      giveUp: (reason) => this.#giveUp(undefined, reason),
+      giveUp: (reason) => this.giveUp(undefined, reason),
     });
     await watchRepo(target, this.#watchDeps());
   }
@@ -206,7 +201,7 @@ export class Supervisor {
         withSupervisorLock(this.#deps.lockDir, this.#end.signal, { target, what, work }),
       bringUp: ({ guid }) => bringUp(this.#deps.runs, guid),
       tell: (kind, message, target) => this.#tell(kind, message, target),
-      giveUp: (target, reason) => this.#giveUp(target, reason),
+      giveUp: (target, reason) => this.giveUp(target, reason),
     };
   }
 
@@ -225,7 +220,8 @@ export class Supervisor {
     this.#tell('attention-cleared', `the image of "${target.name}" is attached only once again`, target);
   }
 
-  #giveUp(repo: Pick<RepoSummary, 'guid' | 'name'> | undefined, reason: string): void {
+  /** Nobody tries any more: a person has to look. undefined: the machine itself. */
+  giveUp(repo: Pick<RepoSummary, 'guid' | 'name'> | undefined, reason: string): void {
     const subject = repo?.guid ?? MACHINE_SUBJECT;
     if (this.#record.attention(subject)?.reason === reason) return;
     this.#record.giveUp(subject, { since: this.#deps.now(), reason });

@@ -90,8 +90,9 @@ const list = defineCommand({
       ...(damaged.length === 0 ? {} : { damaged }),
       ...(errors.length === 0 ? {} : { errors }),
     });
-    if (repositories.length === 0) io.say('there is no repository yet: rdc repo create NAME --size 10G');
-    else if (!io.json) io.print(await renderRepos(repositories, now(), io.paintOut));
+    if (repositories.length + damaged.length === 0)
+      io.say('there is no repository yet: rdc repo create NAME --size 10G');
+    else if (!io.json && repositories.length > 0) io.print(await renderRepos(repositories, now(), io.paintOut));
     return failed.length + damaged.length === 0 ? undefined : 'PARTIAL';
   },
 });
