@@ -10,7 +10,7 @@ import { messageOf, RdcError } from '../protocol/errors.ts';
 import { type Agent, createAgent } from './agent.ts';
 import { LOCK_DIR } from './layout.ts';
 import { agentDirectories, removeLeftFiles } from './left-files.ts';
-import { endLeftPrograms, ownCgroup } from './left-programs.ts';
+import { endLeftPrograms, endLeftStreams, ownCgroup } from './left-programs.ts';
 import { readMachine } from './machine-record.ts';
 import { serveSession } from './session.ts';
 
@@ -67,6 +67,9 @@ async function endPredecessor(system: System, log: (message: string) => void): P
   const cgroup = await ownCgroup();
   const programs = cgroup === undefined ? [] : await endLeftPrograms(cgroup);
   if (programs.length > 0) log(`left by the daemon before this one, and ended: ${programs.join('; ')}`);
+  await endLeftStreams(system).catch((error: unknown) =>
+    log(`left by the daemon before this one: ${messageOf(error)}`),
+  );
   // A datastore that is broken or hangs must not keep the daemon from serving: it is needed most then.
   const told = endFiles(system).then(
     (files) => files.length > 0 && log(`left by the daemon before this one, and removed: ${files.join(', ')}`),

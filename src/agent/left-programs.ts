@@ -2,7 +2,9 @@
 // cryptsetup that is ended half way is worse than one that ends by itself. The next daemon begins nothing before they are gone,
 // since they work on the images that it is about to look at.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { command } from '../lifecycle/command.ts';
 import { parseStat } from '../lifecycle/process-stat.ts';
+import type { System } from '../lifecycle/system.ts';
 import { codeOf, readText } from './linux-files.ts';
 
 /** The agent's own unit; nothing else is ever in its cgroup. */
@@ -70,6 +72,15 @@ function dueSignal(
   const endAfter = isLetEnd(words) ? waitMs : 0;
   if (waitedMs >= endAfter + endMs) return 'SIGKILL';
   return waitedMs >= endAfter ? 'SIGTERM' : undefined;
+}
+
+/**
+ * What a daemon that is dead has carried for a person, compose-unit.ts and rsync-sandbox.ts: nobody reads its output any more, and
+ * one that says nothing would never notice. It is not waited for.
+ */
+export async function endLeftStreams(system: System): Promise<void> {
+  const units = ['rediacc-compose-*', 'rediacc-transfer-*'];
+  await system.run(command('systemctl', 'stop', '--no-block', ...units));
 }
 
 /** A reencryption takes hours, ends cleanly when it is asked to, and is gone on with (cryptsetup-reencrypt(8)). */

@@ -89,6 +89,16 @@ test('also where the agent is killed with it', async () => {
   expect(await answers()).toBe('well');
 });
 
+test('what a person has going through an agent that dies ends with it', async () => {
+  const { ended } = desk.start('repo compose shop -- logs --follow');
+  const units = "systemctl list-units --plain --no-legend 'rediacc-compose-*'";
+  await vm.root(`until ${units} | grep -q running; do sleep 0.5; done`);
+  await vm.root(`kill -9 ${AGENT}`);
+  expect(await ended).not.toBe(0);
+  await vm.root(`until [ -z "$(${units})" ]; do sleep 0.5; done`);
+  expect(await answers()).toBe('well');
+});
+
 test('rules of the guard that somebody takes away are put back', async () => {
   const rules = () => vm.root('nft list table inet rediacc | grep -c drop');
   const before = await rules();
