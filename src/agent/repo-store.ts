@@ -1,5 +1,6 @@
 // The machine's own records of its repositories: {ds}/.state/{guid}.json. The machine is the authority for what
 // exists on it and for network ids; whoever changes a record holds that repository's lock.
+import pLimit from 'p-limit';
 import * as z from 'zod';
 import type { System } from '../lifecycle/system.ts';
 import { LINK_COUNT } from '../network/address.ts';
@@ -43,6 +44,9 @@ const retiredSchema = z.object({
 
 /** Enough for whoever repeats a delete of which nobody learned the end. */
 const MOST_REMEMBERED = 100;
+
+/** Two deletes at once must not take each other's entry away. */
+const retiring = pLimit(1);
 
 export type Deleted = Pick<RepoRecord, 'guid' | 'name'>;
 
@@ -112,13 +116,14 @@ export function createRepoStore(system: System, datastore: string): RepoStore {
     save: (record) =>
       system.writeFile(repoPaths(datastore, record.guid).record, `${JSON.stringify(record, null, 2)}\n`, 0o600),
     remove: (guid) => system.remove(repoPaths(datastore, guid).record),
-    async retire({ guid, name, networkId }) {
-      const before = await readRetired();
-      const networkIds = [...before.networkIds.filter((id) => id !== networkId), networkId];
-      const others = before.repositories.filter((one) => one.guid !== guid);
-      const repositories = [...others, { guid, name }].slice(-MOST_REMEMBERED);
-      await system.writeFile(retiredFile, `${JSON.stringify({ networkIds, repositories })}\n`, 0o600);
-    },
+    retire: ({ guid, name, networkId }) =>
+      retiring(async () => {
+        const before = await readRetired();
+        const networkIds = [...before.networkIds.filter((id) => id !== networkId), networkId];
+        const others = before.repositories.filter((one) => one.guid !== guid);
+        const repositories = [...others, { guid, name }].slice(-MOST_REMEMBERED);
+        await system.writeFile(retiredFile, `${JSON.stringify({ networkIds, repositories })}\n`, 0o600);
+      }),
     async deleted(ref) {
       if (findIn(await listReady(), ref) !== undefined) return undefined;
       return findIn((await readRetired()).repositories.toReversed(), ref);
