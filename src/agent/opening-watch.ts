@@ -1,5 +1,6 @@
 // Whether somebody attaches or opens the image of an open repository a second time, which destroys it as soon as both write:
-// the kernel's events of block devices tell (udevadm(8), "monitor"). It is only told: what is open is in use.
+// the kernel's events of block devices tell (udevadm(8), "monitor"). It is only told: what is open is in use. Also while
+// supervision is off: nobody switches that off to lose a volume.
 import { observeBlockDevices } from '../lifecycle/block-devices.ts';
 import { command } from '../lifecycle/command.ts';
 import { describeForeign, findOpenings, foreignOpenings } from '../lifecycle/openings.ts';
@@ -10,7 +11,6 @@ import { followMonitor, type Monitoring } from './follow-monitor.ts';
 export interface OpeningWatchDeps {
   system: System;
   signal: AbortSignal;
-  isEnabled(): Promise<boolean>;
   /** Every finished repository of the machine. */
   repos(): Promise<RepoTarget[]>;
   giveUp(target: RepoTarget, reason: string): void;
@@ -27,7 +27,6 @@ const CONCERNS_US = /^KERNEL\[[\d.]+\] +(add|change|remove) +\/devices\/virtual\
 export interface OpeningWatch {
   /** From the first open repository on: until then there is nothing to watch. May be called again and again. */
   begin(): void;
-  look(): void;
   /** Resolves with the signal. */
   ended(): Promise<void>;
 }
@@ -44,7 +43,6 @@ export function watchOpenings({ system, signal, onTrouble, ...deps }: OpeningWat
   };
   return {
     begin: () => void begin().catch(onTrouble),
-    look: () => monitoring?.look(),
     ended: async () => monitoring?.ended,
   };
 }
@@ -55,9 +53,8 @@ async function isAnyOpen(system: System): Promise<boolean> {
 
 async function tellSecondOpenings(
   system: System,
-  { isEnabled, repos, giveUp, isInOrder }: Pick<OpeningWatchDeps, 'isEnabled' | 'repos' | 'giveUp' | 'isInOrder'>,
+  { repos, giveUp, isInOrder }: Pick<OpeningWatchDeps, 'repos' | 'giveUp' | 'isInOrder'>,
 ): Promise<void> {
-  if (!(await isEnabled())) return;
   const targets = await repos();
   const openings = await findOpenings(
     system,

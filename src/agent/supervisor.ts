@@ -66,7 +66,6 @@ export class Supervisor {
     this.#openings = watchOpenings({
       system: this.#system,
       signal: this.#end.signal,
-      isEnabled: async () => (await this.#supervised.settings()).enabled,
       repos: () => this.#supervised.targets(),
       giveUp: (target, reason) => this.giveUp(target, reason),
       isInOrder: (target) => this.#clearOpening(target),
@@ -147,7 +146,6 @@ export class Supervisor {
     this.#changed = new AbortController();
     setMaxListeners(0, this.#changed.signal);
     this.#guard?.look();
-    this.#openings.look();
   }
 
   #watch(guid: Guid): void {

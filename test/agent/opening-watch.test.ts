@@ -10,7 +10,7 @@ const { image, mapping } = target.paths;
 const EVENT = 'KERNEL[1234.567890] change   /devices/virtual/block/loop5 (block)\n';
 
 /** `closed`: what is open is another repository. */
-function watching({ isEnabled = true, closed = false } = {}) {
+function watching({ closed = false } = {}) {
   const system = new FakeSystem().directory('/sys/block');
   const end = new AbortController();
   const world = { tell: undefined as OutputSink | undefined, looks: 0, loops: [] as object[] };
@@ -42,7 +42,6 @@ function watching({ isEnabled = true, closed = false } = {}) {
   let inOrder = 0;
   const watch = watchOpenings({
     ...{ system, signal: end.signal },
-    isEnabled: async () => isEnabled,
     repos: async () => [target],
     giveUp: (_target, reason) => void told.push(reason),
     isInOrder: () => void inOrder++,
@@ -97,13 +96,4 @@ test('other devices are no reason to look, and a closed repository none to tell'
   say(EVENT);
   await vi.waitFor(() => expect(world.looks).toBe(before + 1));
   expect(told).toEqual([]);
-});
-
-test('switched off: nothing is told', async () => {
-  const { told, attach, say, world } = watching({ isEnabled: false });
-  attach('loop5', '/root/link');
-  await vi.waitFor(() => expect(world.tell).toBeDefined());
-  say(EVENT);
-  await new Promise((resolve) => setImmediate(resolve));
-  expect([world.looks, told]).toEqual([0, []]);
 });
