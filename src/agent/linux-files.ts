@@ -1,5 +1,5 @@
 // Files of the server. Absent is an answer and no error. Writing is in atomic-file.ts.
-import { constants } from 'node:fs';
+import { constants, readdirSync, readFileSync } from 'node:fs';
 import { chmod, lstat, mkdir, open, readdir, rmdir, statfs, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type Space, spaceOf } from '../lifecycle/space.ts';
@@ -9,8 +9,19 @@ import { RdcError } from '../protocol/errors.ts';
 /** Far above everything that is read whole; a repository may hold a file of any size under any name. */
 const LARGEST_TEXT = 16 * 1024 ** 2;
 
+/**
+ * What the kernel makes in memory when it is asked, without waiting for a disk or another process (sysfs(5), proc_pid_stat(5) and
+ * its neighbours; not cmdline and environ, which are that process's own memory). Read in place, it takes a tenth of the time that
+ * the way through the thread pool does, and one look at a repository asks for five files of each that is open.
+ */
+const KERNEL_TEXT = /^(\/sys\/|\/proc\/sys\/|\/proc\/(self|\d+)\/(stat|comm|cgroup|mountinfo)$)/;
+
 export function readText(path: string): Promise<string | undefined> {
-  return orAbsent(readRegular(path));
+  return orAbsent(KERNEL_TEXT.test(path) ? readAtOnce(path) : readRegular(path));
+}
+
+async function readAtOnce(path: string): Promise<string> {
+  return readFileSync(path, 'utf8');
 }
 
 /** Whoever writes in a repository may put a fifo or a device in the place of a file: waiting for one would hold up the agent for all. */
@@ -35,8 +46,12 @@ export async function makeDirectory(path: string, mode: number): Promise<void> {
 
 /** Names in byte order; undefined when the directory does not exist. */
 export async function listNames(path: string): Promise<string[] | undefined> {
-  const names = await orAbsent(readdir(path, 'buffer'));
+  const names = await orAbsent(path.startsWith('/sys/') ? listAtOnce(path) : readdir(path, 'buffer'));
   return names?.sort(Buffer.compare).map((name) => name.toString('utf8'));
+}
+
+async function listAtOnce(path: string): Promise<Buffer[]> {
+  return readdirSync(path, 'buffer');
 }
 
 /** Removes a file or an empty directory; absent is fine. */

@@ -1,9 +1,9 @@
 // Who still holds a volume: processes that use it in the host's view, processes whose own view has a copy of the mount,
 // mounts that stand on it, loop devices on files in it. Units with a network namespace have a private copy of each mount, so
-// every mount namespace of the machine is asked. Reads only.
+// every view of the machine is asked. Reads only.
 import { observeBlockDevices } from './block-devices.ts';
 import { type Mount, parseMountinfo } from './mountinfo.ts';
-import { findProcessLinks, listPids } from './process-links.ts';
+import { findProcessLinks, otherViews } from './process-links.ts';
 import { parseStat } from './process-stat.ts';
 import type { System } from './system.ts';
 
@@ -73,13 +73,21 @@ async function findKeepers(system: System, device: string): Promise<number[]> {
   const own = (await system.readFile('/proc/self/mountinfo')) ?? '';
   const followed = groupsOf(own, device);
   const keepers: number[] = [];
-  for (const pid of await listPids(system)) {
-    const text = await readOrGone(system, `/proc/${pid}/mountinfo`);
-    // The same text is the same view, and views of the host end with the host's own unmount.
-    if (text === undefined || text === own) continue;
-    if (mountsOf(text, device).some((mount) => staysBehind(mount, followed))) keepers.push(pid);
+  // Views of the host end with the host's own unmount.
+  for (const pids of await otherViews(system)) {
+    if (mountsOf(await mountsSeenBy(system, pids), device).some((mount) => staysBehind(mount, followed)))
+      keepers.push(...pids);
   }
-  return keepers;
+  return keepers.sort((a, b) => a - b);
+}
+
+/** One that is ending sees nothing any more. */
+async function mountsSeenBy(system: System, pids: readonly number[]): Promise<string> {
+  for (const pid of pids) {
+    const text = await readOrGone(system, `/proc/${pid}/mountinfo`);
+    if (text !== undefined && text !== '') return text;
+  }
+  return '';
 }
 
 /** It looks at a device for an instant whenever that changes. */

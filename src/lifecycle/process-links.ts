@@ -37,7 +37,32 @@ export async function findProcessLinks(
   return links;
 }
 
-export async function listPids(system: System): Promise<number[]> {
+/**
+ * Processes by what they see of mounts, their mount namespace and their root in it (proc_pid_ns(5), proc_pid_root(5)); those that see what we
+ * see are left out. Reading the mounts of one of each is enough, and a machine has hundreds of processes with the same view.
+ */
+export async function otherViews(system: System): Promise<number[][]> {
+  const seen = new Map<string, string>();
+  const pids = ['self', ...(await listPids(system))];
+  for (let from = 0; from < pids.length; from += PIDS_AT_ONCE) {
+    const links = pids.slice(from, from + PIDS_AT_ONCE).flatMap((pid) => [`/proc/${pid}/ns/mnt`, `/proc/${pid}/root`]);
+    const find = command('find', ...links, '-maxdepth', '0', '-printf', '%p %l\\0');
+    // Exit code 1: a process has ended meanwhile.
+    const { stdout } = await system.run({ ...find, allow: [1] });
+    for (const line of stdout.split('\0')) {
+      const [, pid = '', target = ''] = /^\/proc\/(\w+)\/\S+ (.*)$/s.exec(line) ?? [];
+      if (pid !== '') seen.set(pid, `${seen.get(pid) ?? ''} ${target}`);
+    }
+  }
+  const own = seen.get('self');
+  const views = new Map<string, number[]>();
+  for (const [pid, view] of seen) {
+    if (pid !== 'self' && view !== own) views.set(view, [...(views.get(view) ?? []), Number(pid)]);
+  }
+  return [...views.values()];
+}
+
+async function listPids(system: System): Promise<number[]> {
   return ((await system.list('/proc')) ?? []).filter((name) => /^\d+$/.test(name)).map(Number);
 }
 

@@ -17,13 +17,29 @@ const CGROUP = '/rediacc.slice/rediacc-2816.slice/docker-ab.scope';
 const stat = (flags = 4194560, state = 'S') =>
   `7 (a) b (c) ${state} 1 7 7 0 -1 ${flags} 100 0 0 0 1 1 0 0 20 0 1 0 4242 1000 10`;
 
+/** Process 7 has a mount namespace of its own, 8 one that is chrooted, 9 the host's. */
+const VIEWS = [
+  '/proc/self/ns/mnt mnt:[1]',
+  '/proc/self/root /',
+  '/proc/7/ns/mnt mnt:[7]',
+  '/proc/7/root /',
+  '/proc/8/ns/mnt mnt:[1]',
+  '/proc/8/root /srv/chroot',
+  '/proc/9/ns/mnt mnt:[1]',
+  '/proc/9/root /',
+];
+
 function machineWith(view: string, { host = HOST, users = '', ...more }: Record<string, string> = {}) {
-  return scriptedSystem(({ file }) => ({ stdout: file === 'find' ? users : '' }), {
+  const found = (args: readonly string[]) => (args.includes('/proc/7/ns/mnt') ? `${VIEWS.join('\0')}\0` : users);
+  return scriptedSystem(({ file, args }) => ({ stdout: file === 'find' ? found(args) : '' }), {
     '/proc/self/mountinfo': host,
     '/proc/7/mountinfo': view,
     '/proc/7/comm': 'postgres\n',
     '/proc/7/cgroup': `0::${CGROUP}\n`,
     '/proc/7/stat': stat(),
+    '/proc/8/mountinfo': '',
+    // The host's own view is not asked a second time.
+    '/proc/9/mountinfo': PRIVATE,
     '/proc/version': 'not a process',
     ...more,
   });
