@@ -10,6 +10,8 @@ import { cancellation, SEARCH_PATH } from './run-command.ts';
 
 /** flock(1)'s exit code for "somebody else holds it"; its own errors are sysexits(3) codes from 64 on. */
 const CONFLICT = 11;
+/** Milliseconds after which a person is told what is waited for. */
+const TELL_AFTER_MS = 500;
 
 export interface LockRequest {
   directory: string;
@@ -23,6 +25,8 @@ export interface LockRequest {
   /** 0: refuse at once. Otherwise it is taken as soon as it is free. */
   waitMs: number;
   signal?: AbortSignal;
+  /** Called at most once, when it was not free at once: with what a refusal would have said. */
+  onWait?: ((why: RdcError) => void) | undefined;
 }
 
 export interface HeldLock {
@@ -36,7 +40,8 @@ export async function acquireLock(request: LockRequest): Promise<HeldLock> {
   const { directory, key, owner } = request;
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const holder = startHolder(request);
-  const pid = await untilHeld(holder, request.signal);
+  const telling = setTimeout(() => void tellOwner(request), TELL_AFTER_MS);
+  const pid = await untilHeld(holder, request.signal).finally(() => clearTimeout(telling));
   if (pid === undefined) throw await busy(request);
   const lost = watchHolder(holder);
   try {
@@ -118,6 +123,10 @@ function endHolder(holder: ChildProcessWithoutNullStreams): Promise<void> {
     holder.once('close', () => resolve());
     holder.stdin.end();
   });
+}
+
+async function tellOwner(request: LockRequest): Promise<void> {
+  if (request.waitMs > 0) request.onWait?.(await busy({ ...request, waitMs: 0 }));
 }
 
 async function busy({ directory, key, subject, waitMs }: LockRequest): Promise<RdcError> {

@@ -7,10 +7,10 @@ import {
   StreamMessageReader,
   StreamMessageWriter,
 } from 'vscode-jsonrpc/node.js';
-import { toWireError, type WireError } from '../protocol/errors.ts';
+import { type RdcError, toWireError, type WireError } from '../protocol/errors.ts';
 import type { JournalEvent } from '../protocol/events.ts';
 import { type RunId, runIdSchema } from '../protocol/ids.ts';
-import { type RunResult, runOptionsSchema } from '../protocol/operations.ts';
+import { type RunOperation, type RunResult, runOptionsSchema } from '../protocol/operations.ts';
 import {
   callRequest,
   cancelRequest,
@@ -20,6 +20,7 @@ import {
   runRequest,
   startedNotification,
   WIRE_ERROR,
+  waitingNotification,
 } from '../protocol/rpc.ts';
 import type { QueryContext } from './handlers.ts';
 import { parseInput, parseWith, queryNamed, runNamed } from './request.ts';
@@ -72,9 +73,16 @@ class Conversation {
       options: parseWith(runOptionsSchema, params.options, operation),
       actor: this.#actor,
       signal: this.#gone,
+      onWait: (why) => this.#tellWaiting(operation, why),
     });
     await this.#connection.sendNotification(startedNotification, { run, operation });
     return this.follow(run, 0);
+  }
+
+  #tellWaiting(operation: RunOperation, why: RdcError): void {
+    const told = this.#connection.sendNotification(waitingNotification, { operation, why: toWireError(why) });
+    // Whoever is gone is not told.
+    told.catch(() => undefined);
   }
 
   follow(run: RunId, after: number, wait = true): Promise<RunResult> {

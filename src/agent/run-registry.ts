@@ -65,13 +65,13 @@ class RunRegistry implements Runs {
   }
 
   /** What a name stands for may have changed until its lock was taken: then that of the new one is. */
-  async #lock({ operation, input, options, signal }: RunStart, owner: LockRequest['owner']) {
+  async #lock({ operation, input, options, signal, onWait }: RunStart, owner: LockRequest['owner']) {
     const until = performance.now() + options.waitMs;
     for (;;) {
       const subjects = await this.#deps.subjectsOf(operation, input);
       if (options.dryRun) return { subjects, locks: [] };
       const waitMs = Math.max(0, Math.round(until - performance.now()));
-      const locks = await takeLocks(this.#deps.lockDir, subjects, { owner, waitMs, signal });
+      const locks = await takeLocks(this.#deps.lockDir, subjects, { owner, waitMs, signal, onWait });
       try {
         const now = await this.#deps.subjectsOf(operation, input);
         if (now.map(({ key }) => key).join() === subjects.map(({ key }) => key).join()) return { subjects, locks };

@@ -43,6 +43,8 @@ export interface RunStart {
   actor: string;
   /** Ends the waiting for a busy repository; a run that has begun goes on. */
   signal?: AbortSignal;
+  /** Somebody else holds what it needs, and it waits: with what a refusal would have said. */
+  onWait?(why: RdcError): void;
 }
 
 export interface Runs {

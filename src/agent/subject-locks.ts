@@ -9,20 +9,20 @@ export interface RunSubject {
   repo?: string;
 }
 
-type Terms = Pick<LockRequest, 'owner' | 'waitMs'> & { signal?: AbortSignal | undefined };
+type Terms = Pick<LockRequest, 'owner' | 'waitMs' | 'onWait'> & { signal?: AbortSignal | undefined };
 
 /** Takes them in the given order, the same for every run, so that two never wait for each other. Throws what acquireLock throws. */
 export async function takeLocks(
   directory: string,
   subjects: readonly RunSubject[],
-  { owner, waitMs, signal }: Terms,
+  { owner, waitMs, signal, onWait }: Terms,
 ): Promise<HeldLock[]> {
   const held: HeldLock[] = [];
   const deadline = performance.now() + waitMs;
   try {
     for (const { key, subject } of subjects) {
       const left = waitMs === 0 ? 0 : Math.max(1, deadline - performance.now());
-      const request = { directory, key, subject, owner, waitMs: left };
+      const request = { directory, key, subject, owner, waitMs: left, onWait };
       held.push(await acquireLock(signal === undefined ? request : { ...request, signal }));
     }
     return held;

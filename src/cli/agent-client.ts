@@ -1,5 +1,6 @@
 // What a command needs of the machine's agent, whatever carries it: ssh/agent-link.ts in life, an in-process
 // agent in tests.
+import type { RdcError } from '../protocol/errors.ts';
 import type { JournalEvent } from '../protocol/events.ts';
 import type { ServerHello } from '../protocol/hello.ts';
 import type { RunId } from '../protocol/ids.ts';
@@ -13,6 +14,8 @@ import type {
 } from '../protocol/operations.ts';
 
 export interface Follower {
+  /** Somebody else holds what the run needs, and it waits for that: with what a refusal would have said. */
+  onWaiting?(why: RdcError): void;
   onStarted?(run: RunId): void;
   onEvent?(event: JournalEvent): void;
 }

@@ -67,19 +67,20 @@ export async function watchRun<O>(
   }
 }
 
-/** Shows a run to its end, over as many connections as that takes; Ctrl-C leaves the run alone. How it ended is the caller's matter. */
+/**
+ * Shows a run to its end, over as many connections as that takes; Ctrl-C leaves the run alone: undefined. How it ended is the
+ * caller's matter.
+ */
 export async function showRun(
   command: CommandContext,
   connection: { client: AgentClient; machine: MachineTarget },
-  run: RunId,
+  watched: Pick<Watched<unknown>, 'start' | 'run'>,
   view: View,
-): Promise<Result<unknown>> {
-  const start: Watched<unknown>['start'] = (client, follower) => client.follow(run, 0, follower);
-  const watch = new Watch<unknown>(command, connection, { start, readOutput: (output) => output, run }, view);
+): Promise<Result<unknown> | undefined> {
+  const watch = new Watch<unknown>(command, connection, { ...watched, readOutput: (output) => output }, view);
   try {
     const result = await untilInterrupted(command.signal, watch.end());
-    if (result === undefined || result === 'detached') throw watch.leftAlone(run);
-    return result;
+    return result === 'detached' ? undefined : result;
   } finally {
     await watch.close();
   }
@@ -136,11 +137,11 @@ class Watch<O> {
     const { io, interruptedAgain, ask } = this.#command;
     const run = this.#run;
     if (run === undefined) throw interrupted();
-    if (!io.canAsk) throw this.leftAlone(run);
+    if (!io.canAsk) throw leftAlone(this.#machine, run);
     io.say(`stopped following; the run goes on on "${this.#machine.name}"; Ctrl-C again to cancel it`);
-    if (!(await interruptedAgain(SECOND_CTRL_C_MS))) throw this.leftAlone(run);
+    if (!(await interruptedAgain(SECOND_CTRL_C_MS))) throw leftAlone(this.#machine, run);
     const isSure = await ask.confirm(`Cancel the run on "${this.#machine.name}"?`).catch(() => false);
-    if (!isSure || this.#client === undefined) throw this.leftAlone(run);
+    if (!isSure || this.#client === undefined) throw leftAlone(this.#machine, run);
     await this.#client.cancel(run);
     io.say('cancelling; it stops where it stands');
     return (await ending) as Result<O>;
@@ -151,8 +152,15 @@ class Watch<O> {
   }
 
   async #toTheEnd(): Promise<Result<O>> {
+    let waits = false;
     const follower: Follower = {
+      onWaiting: (why) => {
+        waits = true;
+        this.#showWaiting(why);
+      },
       onStarted: (run) => {
+        if (waits) this.#view.step({ id: 'wait', title: 'waited until it was free', state: 'done' });
+        waits = false;
         this.#run = run;
         this.#detach();
       },
@@ -169,6 +177,12 @@ class Watch<O> {
       if (!isCode(error, 'CONNECTION_LOST')) throw error;
       return await this.#again(follower, error);
     }
+  }
+
+  #showWaiting({ message, hint = '' }: RdcError): void {
+    const follow = hint.startsWith('rdc run attach') ? `; follow it: ${hint} -m ${this.#machine.name}` : '';
+    this.#view.step({ id: 'wait', title: `${message}${follow}`, state: 'info' });
+    this.#view.step({ id: 'wait', title: 'waiting until it is free', state: 'start' });
   }
 
   /** Follows from the last event that was seen, over a new connection. Throws `lost` when the machine stays away. */
@@ -201,12 +215,12 @@ class Watch<O> {
     const { output, ...result } = await client.follow(this.#run, this.#seen, follower);
     return output === undefined || output === null ? result : { ...result, output: this.#watched.readOutput(output) };
   }
+}
 
-  leftAlone(run: RunId): RdcError {
-    return new RdcError('INTERRUPTED', `stopped following; the run goes on on "${this.#machine.name}"`, {
-      hint: `rdc run attach ${run} -m ${this.#machine.name}`,
-    });
-  }
+export function leftAlone(machine: MachineTarget, run: RunId): RdcError {
+  return new RdcError('INTERRUPTED', `stopped following; the run goes on on "${machine.name}"`, {
+    hint: `rdc run attach ${run} -m ${machine.name}`,
+  });
 }
 
 function judge<O>(result: Result<O> | 'detached', drawn: PlanStep[]): RunEnd<O> {

@@ -23,6 +23,8 @@ export const followRequest = new RequestType<{ run: RunId; after: number; wait?:
 );
 /** Asks a run to stop. Answers once the request is noted, not when the run has ended: follow it for that. */
 export const cancelRequest = new RequestType<{ run: RunId }, { noted: boolean }, WireError>('cancel');
+/** Sent by the agent while it waits, before there is a run, for somebody who holds what the run needs: what BUSY would say. */
+export const waitingNotification = new NotificationType<{ operation: string; why: WireError }>('waiting');
 /** Sent by the agent as soon as a run has its id, before its first event. */
 export const startedNotification = new NotificationType<{ run: RunId; operation: string }>('started');
 /** In order, as many as there are: one message per line of a talkative program would cost more than the line. */

@@ -165,8 +165,15 @@ describe('requests', () => {
       message: expect.stringContaining('by anna@laptop (repo up, run '),
       hint: `rdc run attach ${started[0]}`,
     });
-    const waiting = ben.run('repo.up', { repo: 'shop' as never }, { waitMs: 30_000 }, {});
-    setTimeout(finish, 100);
+    const told: RdcError[] = [];
+    const onWaiting = (why: RdcError) => void told.push(why);
+    const waiting = ben.run('repo.up', { repo: 'shop' as never }, { waitMs: 30_000 }, { onWaiting });
+    await until(() => told.length === 1);
+    expect(told[0]).toMatchObject({
+      message: expect.stringMatching(/^"shop" is being changed since .* by anna@laptop \(repo up, run [^)]*\)$/),
+      hint: `rdc run attach ${started[0]}`,
+    });
+    finish();
     expect((await first).outcome).toBe('done');
     expect((await waiting).outcome).toBe('done');
     expect(runs.busy(GUID)).toBeUndefined();

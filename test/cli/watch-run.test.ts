@@ -108,6 +108,26 @@ describe('a link that drops', () => {
   });
 });
 
+test('--wait says at once for whom and how to follow; control: what is free says nothing of it', async () => {
+  const { rdc, done, machine } = workstation('m');
+  await done('repo create shop --size 1G');
+  const connect = async (): Promise<AgentClient> => {
+    const client = machine.connect();
+    const run: AgentClient['run'] = async (operation, input, options, follower) => {
+      const hint = 'rdc run attach 0123456789ab-00000009';
+      follower.onWaiting?.(new RdcError('BUSY', '"shop" is being changed since 10:02 by anna@laptop', { hint }));
+      return await client.run(operation, input, options, follower);
+    };
+    return Object.assign(Object.create(client) as AgentClient, { run, close: () => client.close() });
+  };
+  const { exitCode, stderr } = await rdc('repo up shop --wait', { replace: { connect } });
+  expect(exitCode).toBe(0);
+  expect(stderr).toMatch(
+    /^ *"shop" is being changed since 10:02 by anna@laptop; follow it: rdc run attach 0123456789ab-00000009 -m m\n.*waited until it was free/,
+  );
+  expect((await rdc('repo up shop --wait')).stderr).not.toMatch(/wait/);
+});
+
 describe('--detach', () => {
   test('starts the run, prints its id and leaves', async () => {
     const { rdc, done, machine } = workstation('m');
@@ -246,4 +266,27 @@ test('run logs -f over a link that drops: no line is lost or repeated', async ()
   expect(afters).toEqual([0, 3]);
   expect([exitCode, stdout]).toEqual([0, whole]);
   expect(stderr).toContain('reaching "m" again');
+});
+
+test('run cancel over a link that drops asks again: the first request may not have arrived', async () => {
+  const { rdc, done, machine } = workstation('m');
+  await done('repo create shop --size 1G');
+  const run = '0123456789ab-00000009' as RunId;
+  const cancels: RunId[] = [];
+  const connect = async (): Promise<AgentClient> => {
+    const client = machine.connect();
+    const cancel = async (id: RunId) => {
+      cancels.push(id);
+      if (cancels.length === 1) throw lost();
+    };
+    const follow = async (): Promise<RunResult> => {
+      if (cancels.length === 2) throw lost();
+      return { run, outcome: 'cancelled', warnings: [] };
+    };
+    return Object.assign(Object.create(client) as AgentClient, { cancel, follow, close: () => client.close() });
+  };
+  const { exitCode, stderr } = await rdc(`run cancel ${run}`, { replace: { connect } });
+  expect({ exitCode, cancels }).toEqual({ exitCode: 0, cancels: [run, run, run] });
+  expect(stderr).toContain('reaching "m" again');
+  expect(stderr).toContain(`run ${run} cancelled`);
 });

@@ -4,7 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { exec } from '../../src/cli/playground/exec.ts';
-import type { Desk } from './desk.ts';
+import { type Desk, openDesk } from './desk.ts';
 import { remainsOf } from './remains.ts';
 import { startSetUp } from './set-up.ts';
 import type { TestVm } from './vm.ts';
@@ -201,5 +201,39 @@ describe('a credential', () => {
     ).toMatch(/\/run\/rediacc\/control\n[1-9]/);
     await vm.root('rm /root/mark /root/stop /run/rediacc/control');
     await desk.done('repo delete secret --yes');
+  });
+});
+
+describe('a repository that somebody else is changing', () => {
+  let other: Desk;
+  afterAll(() => other?.destroy());
+
+  test('from another workstation, as another user: who, what, since when and how to follow, or it waits its turn; others go on', async () => {
+    other = await openDesk(vm);
+    await other.done('context create-local theirs --ssh-key ~/.ssh/id_ed25519');
+    await other.done(`context add-machine server --ip ${vm.sshHost} --user root --port ${vm.sshPort}`);
+    await desk.done('repo mount shop');
+    const { mountPoint } = await desk.json<{ mountPoint: string }>('repo status shop');
+    // The nested call must not wait for the run that it is part of.
+    const functions =
+      'up() { renet compose -- config; touch begun; until [ -e go ]; do sleep 0.2; done; rm begun go; }\n';
+    await vm.root(`cd ${mountPoint}; cat >Rediaccfile; echo 'services: {}' >compose.yml`, { input: functions });
+    const first = desk.start('repo up shop');
+    await vm.root(`until [ -e ${mountPoint}/begun ]; do sleep 0.2; done`);
+    const busy = await other.rdc('repo down shop --unmount');
+    expect(busy.exitCode, busy.stderr).toBe(11);
+    const [, run = ''] = /hint: rdc run attach (\S+) -m server$/m.exec(busy.stderr) ?? [];
+    expect(busy.stderr).toMatch(
+      new RegExp(`"shop" is being changed since \\d\\d:\\d\\d by \\S+@\\S+ \\(.*up.*, run ${run}\\)`),
+    );
+    // Control: another one is free meanwhile.
+    await other.done('repo create theirs --size 64M');
+    await other.done('repo delete theirs --yes');
+    const waiting = other.start('repo down shop --unmount --wait=5m');
+    await expect.poll(waiting.said, { timeout: 60_000 }).toContain(`follow it: rdc run attach ${run} -m server`);
+    const attached = other.start(`run attach ${run}`);
+    await vm.root(`touch ${mountPoint}/go`);
+    expect([await first.ended, await attached.ended, await waiting.ended], waiting.said()).toEqual([0, 0, 0]);
+    expect(await desk.json('repo status shop')).toMatchObject({ state: 'closed' });
   });
 });

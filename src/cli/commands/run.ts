@@ -13,7 +13,7 @@ import { parseValue, parseWith } from '../parse.ts';
 import { paintState, renderTable, renderTime } from '../render.ts';
 import { describeStep } from '../step-text.ts';
 import { machineTarget } from '../target.ts';
-import { interrupted, showRun } from '../watch-run.ts';
+import { interrupted, leftAlone, showRun, type View, type Watched } from '../watch-run.ts';
 import { machineOption } from './options.ts';
 
 const idArgument = argument('ID', 'the run, as "rdc run list" shows it', parseWith(runIdSchema));
@@ -79,12 +79,17 @@ const cancel = defineCommand({
   options: { machine: machineOption },
   changes: 'nothing',
   async run(command, { id, machine: machineName }) {
-    const { io, signal } = command;
+    const { io } = command;
     const machine = await machineTarget(command, machineName);
-    const result = await withAgent(command, machine, async (client) => {
-      const stopped = client.cancel(id).then(() => client.follow(id, 0, {}));
-      return await untilInterrupted(signal, stopped);
-    });
+    // Asked again over another connection, since nobody knows whether the first request arrived.
+    const start: Watched<unknown>['start'] = async (client, follower) => {
+      await client.cancel(id);
+      return await client.follow(id, 0, follower);
+    };
+    const view = { event: () => undefined, step: linkSteps(io) };
+    const result = await withAgent(command, machine, (client) =>
+      showRun(command, { client, machine }, { start }, view),
+    );
     if (result === undefined) throw interrupted();
     const { outcome } = result;
     if (outcome === 'cancelled') io.say(`${io.paintErr.green('✓')} run ${id} cancelled`);
@@ -110,15 +115,15 @@ const logs = defineCommand({
       if (io.json) events.push(event);
       else printer.event(event);
     };
-    const step = ({ title, state }: { title: string; state: string }) =>
-      state === 'start' ? io.say(`${title} …`) : undefined;
+    const start: Watched<unknown>['start'] = (client, follower) => client.follow(id, 0, follower);
+    const view = { event: onEvent, step: linkSteps(io) };
     const result = await withAgent(command, machine, (client) =>
       follow
-        ? showRun(command, { client, machine }, id, { event: onEvent, step })
+        ? showRun(command, { client, machine }, { start, run: id }, view)
         : untilInterrupted(signal, client.follow(id, 0, { onEvent }, false)),
     );
     printer.end();
-    if (result === undefined) throw interrupted();
+    if (result === undefined) throw follow ? leftAlone(machine, id) : interrupted();
     if (result.error !== undefined) io.print(`${result.outcome}: ${result.error.message}`);
     else io.print(result.outcome);
     if (result.outcome === 'running') io.say(`it goes on; follow it: rdc run attach ${id} -m ${machine.name}`);
@@ -126,6 +131,11 @@ const logs = defineCommand({
     return undefined;
   },
 });
+
+/** Only that a link has to be made anew. */
+function linkSteps(io: Io): View['step'] {
+  return ({ title, state }) => (state === 'start' ? io.say(`${title} …`) : undefined);
+}
 
 /** With the server's time; a line of output has that of its end. */
 function createLogPrinter(io: Io) {

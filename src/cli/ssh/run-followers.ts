@@ -1,8 +1,14 @@
 // Hands the events of runs to whoever follows them.
 import type { MessageConnection } from 'vscode-jsonrpc/node.js';
+import { fromWireError } from '../../protocol/errors.ts';
 import { journalEventSchema } from '../../protocol/events.ts';
 import type { RunId } from '../../protocol/ids.ts';
-import { eventsNotification, heartbeatNotification, startedNotification } from '../../protocol/rpc.ts';
+import {
+  eventsNotification,
+  heartbeatNotification,
+  startedNotification,
+  waitingNotification,
+} from '../../protocol/rpc.ts';
 import type { Follower } from '../agent-client.ts';
 
 interface Expected {
@@ -24,6 +30,10 @@ export class RunFollowers {
         const event = journalEventSchema.safeParse(message);
         if (event.success) this.#byRun.get(event.data.run)?.onEvent?.(event.data);
       }
+    });
+    connection.onNotification(waitingNotification, ({ operation, why }) => {
+      const waiting = this.#expected.find((entry) => entry.operation === operation);
+      waiting?.follower.onWaiting?.(fromWireError(why));
     });
     connection.onNotification(heartbeatNotification, () => undefined);
   }
