@@ -1,5 +1,6 @@
 // Links that are bad without breaking: a third of the packets lost, and a minute in which nothing passes and nobody is told.
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expectNoCredential } from '../machine/canary.ts';
 import type { Desk } from '../machine/desk.ts';
 import { type LinkProxy, openLinkProxy } from '../machine/link-proxy.ts';
 import { startSetUp } from '../machine/set-up.ts';
@@ -64,4 +65,8 @@ test('30 % of the packets are lost, both ways', async () => {
   const lost = [...counters.matchAll(/packets (\d+)/g)].map(([, packets]) => Number(packets));
   console.log(`packets lost, in and out: ${lost.join(', ')}`);
   expect(Math.min(...lost)).toBeGreaterThan(10);
+});
+
+test('no credential lies on its disks', async () => {
+  await expectNoCredential({ vm, desk });
 });

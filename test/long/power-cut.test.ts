@@ -2,6 +2,7 @@
 // run test:long -- test/long/power-cut.test.ts for ten instead of 100, with the seeds from 41 on.
 import { expect, test } from 'vitest';
 import { exec } from '../../src/cli/playground/exec.ts';
+import { expectNoCredential } from '../machine/canary.ts';
 import { cutMachine, powerCuts } from '../machine/power-cutting.ts';
 
 powerCuts({ cuts: Number(process.env.CUTS ?? 100), seed: Number(process.env.SEED ?? 0) });
@@ -13,7 +14,7 @@ test('after all of them both filesystems are whole, and a power-off in order nee
   const check = `umask 077; cat >/run/key; cryptsetup open --key-file /run/key ${image} checked; rm /run/key
     e2fsck -fn /dev/mapper/checked; code=$?; cryptsetup close checked; exit $code`;
   expect((await vm.ssh('root', check, { input: credential })).exitCode).toBe(0);
-  expect(await vm.stop()).toMatchObject({ clean: true });
+  await expectNoCredential({ vm, desk }, { medium });
   disk.forget();
   const { exitCode, stdout, stderr } = await exec(['e2fsck', '-fn', medium], { allow: [4, 8, 12] });
   expect(exitCode, `${stdout}\n${stderr}`).toBe(0);

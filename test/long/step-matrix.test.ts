@@ -2,6 +2,7 @@
 // middle of every program that works on the image. The same command once more ends well, and the machine is as after an
 // undisturbed run. About an hour.
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expectNoCredential } from '../machine/canary.ts';
 import {
   changesOf,
   cutOffAndRepeat,
@@ -105,4 +106,9 @@ test.each(MATRIX)('$name', { timeout: 3_600_000 }, async ({ name, command, first
     await expectState(() => stateOf(vm, repo), undisturbed, why);
   }
   expect(hits, `of ${faults.length}`).toBeGreaterThan(faults.length / 2);
+});
+
+test('no credential lies on its disks', async () => {
+  await machine.desk.done(CREATE);
+  await expectNoCredential(machine);
 });
