@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 const unitFile = /\.(service|socket|slice|conf|sh)$/;
 /** Unit files are imported as text, as the bundler does. */
@@ -15,6 +16,19 @@ const unitText = {
 /** Virtual machines at a time. */
 const MACHINES = Number(process.env.MACHINES ?? 2);
 
+/** Machine tests of more than a few minutes, longest first: one that starts last is waited for with one machine idle. */
+const LONG_FILES = ['main-job', 'soak', 'boot', 'power-cut', 'rediaccfile', 'isolation', 'refusals', 'step-matrix', 'disk-full'];
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification) => {
+      const index = LONG_FILES.findIndex((name) => moduleId.endsWith(`/machine/${name}.test.ts`));
+      return index < 0 ? LONG_FILES.length : index;
+    };
+    return (await super.sort(files)).sort((a, b) => rank(a) - rank(b));
+  }
+}
+
 export default defineConfig({
   plugins: [unitText],
   define: {
@@ -23,6 +37,7 @@ export default defineConfig({
     __FAULT_HOOK__: 'false',
   },
   test: {
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         extends: true,
