@@ -127,6 +127,7 @@ describe('packages have few importers', () => {
         'src/agent/machine-autostart.ts',
         'src/agent/new-repo.ts',
         'src/agent/repo-all.ts',
+        'src/agent/repo-store.ts',
         'src/agent/upgrade.ts',
       ],
     ],
