@@ -1,7 +1,7 @@
 // A damaged record stops what concerns all of them, and nobody else's own.
 import { expect, test } from 'vitest';
 import { createRepoStore } from '../../src/agent/repo-store.ts';
-import type { Guid, RepoRef } from '../../src/protocol/ids.ts';
+import type { Guid, NetworkId, RepoName, RepoRef } from '../../src/protocol/ids.ts';
 import { FakeSystem } from '../helpers/fake-system.ts';
 
 const GOOD = '11111111-1111-4111-8111-111111111111' as Guid;
@@ -38,4 +38,21 @@ test('what may be the damaged one is not "not there"', async () => {
 
 test('whoever has to know all of them is told', async () => {
   await expect(store().list()).rejects.toMatchObject(DAMAGED);
+});
+
+test('two deletes at once are both remembered, with their network ids', async () => {
+  const system = new FakeSystem().directory('/ds/.state');
+  // A real disk takes its time: without turns the second would read before the first has written.
+  const writeFile = system.writeFile.bind(system);
+  system.writeFile = async (...written) => {
+    await new Promise((resolve) => setImmediate(resolve));
+    await writeFile(...written);
+  };
+  const delayed = createRepoStore(system, '/ds');
+  await Promise.all([
+    delayed.retire({ guid: GOOD, name: 'shop' as RepoName, networkId: 2816 as NetworkId }),
+    delayed.retire({ guid: BAD, name: 'blog' as RepoName, networkId: 2880 as NetworkId }),
+  ]);
+  expect(await delayed.retired()).toEqual([2816, 2880]);
+  expect((await delayed.deleted('blog' as RepoRef))?.guid).toBe(BAD);
 });
