@@ -105,6 +105,12 @@ export class LeftoverMachine extends FakeSystem {
     return [...this.tree(''), ...[...this.units].map((unit) => unit.join(' '))].sort();
   }
 
+  /** Every process has a mount namespace of its own. */
+  #views(): string[] {
+    const pids = [...this.nodes.keys()].flatMap((path) => /^\/proc\/(\d+)\/mountinfo$/.exec(path)?.[1] ?? []);
+    return pids.flatMap((pid) => [`/proc/${pid}/ns/mnt mnt:[${pid}]`, `/proc/${pid}/root /`]);
+  }
+
   #mountinfo(): string {
     return this.nodes.get('/proc/self/mountinfo')?.text ?? '';
   }
@@ -154,7 +160,10 @@ export class LeftoverMachine extends FakeSystem {
         this.#removeTree(last(args));
         return '';
       },
-      find: () => this.openers.map((line) => `${line}\0`).join(''),
+      find: (args) => {
+        const lines = args.includes('/proc/self/ns/mnt') ? this.#views() : this.openers;
+        return lines.map((line) => `${line}\0`).join('');
+      },
     };
   }
 }

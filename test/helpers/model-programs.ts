@@ -18,6 +18,8 @@ export const MODEL_PROGRAMS: Record<string, Model> = {
   docker: (_, { args }) => (args.includes('version') ? '26.1' : ''),
   nft: (_, { args }) => (args.includes('--json') ? '{"nftables": []}' : ''),
   ip: () => '',
+  // No process but the agent itself.
+  find: () => '',
   iptables: () => ({ exitCode: 1 }),
   ip6tables: () => ({ exitCode: 1 }),
   readlink: (_, { args }) => `${args.at(-1)}\n`,
