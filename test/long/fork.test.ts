@@ -215,4 +215,30 @@ describe('on a pool', () => {
     expect(await digest('apart')).not.toBe(await digest('small'));
     await desk.done('repo mount apart');
   });
+
+  test('--reencrypt, its cryptsetup and the agent killed in the middle: the same command finishes it, and nothing is left', async () => {
+    await desk.done('repo create large --size 512M');
+    await desk.done('repo mount large');
+    const large = await statusOf('large');
+    await vm.root(`head -c 50M /dev/urandom >${large.mountPoint}/kept; sync`);
+    const sum = (await vm.root(`sha256sum <${large.mountPoint}/kept`)).split(' ')[0];
+    await desk.done('repo unmount large');
+    const command = 'repo fork large --as anew --reencrypt';
+    const first = desk.start(command);
+    const progress = 'grep -o online-reencrypt <(cryptsetup luksDump --dump-json-metadata $image)';
+    await vm.root(`until pid=$(pgrep -f '[c]ryptsetup reencrypt'); do sleep 0.1; done
+      image=$(tr '\\0' '\\n' </proc/$pid/cmdline | tail -1)
+      until ${progress}; do sleep 0.2; done
+      kill -9 $pid $(systemctl show -p MainPID --value rediacc-agent)`);
+    expect(await first.ended).not.toBe(0);
+    // Control: it was in the middle.
+    const { image, mountPoint } = await statusOf('anew');
+    expect(await vm.root(`image=${image}; ${progress}`)).toContain('online-reencrypt');
+    await desk.done(command);
+    expect((await vm.ssh('root', `image=${image}; ${progress}`)).exitCode).toBe(1);
+    expect(await vm.root('ls /dev/mapper')).not.toContain('temporary-cryptsetup');
+    expect(await vm.root(`losetup --list --noheadings | grep -c ${image} || true`)).toBe('0');
+    await desk.done('repo mount anew');
+    expect((await vm.root(`sha256sum <${mountPoint}/kept`)).split(' ')[0]).toBe(sum);
+  });
 });
