@@ -6,6 +6,16 @@
 set -eu
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
+# Signal $1 to the dockerd below the unit's main process $2: its child is unshare, whose one child is the first process of the
+# namespace, and dockerd is a child of that. Fails where there is none.
+tell_dockerd() {
+  local above=$2 first
+  # A unit that an earlier version has started has unshare itself.
+  test "$(cat "/proc/$2/comm")" = unshare || above=$(pgrep --parent "$2" --exact unshare)
+  first=$(pgrep --parent "$above")
+  pkill --signal "$1" --exact --parent "$first" dockerd
+}
+
 case $1 in
   start)
     # The unit's own cgroup becomes the root of all that can be seen (cgroup_namespaces(7)).
@@ -15,7 +25,17 @@ case $1 in
     # A cgroup that hands controllers on to its children holds no process itself (cgroups(7), "no internal processes").
     mkdir -p "/sys/fs/cgroup$3/daemon"
     echo $$ > "/sys/fs/cgroup$3/daemon/cgroup.procs"
-    exec unshare --pid --mount --fork --kill-child -- "$0" init "$2"
+    unshare --pid --mount --fork --kill-child -- "$0" init "$2" &
+    # A unit that is still starting is stopped by a signal to its main process, this one, and not by ExecStop=
+    # (systemd.service(5)). Before there is a dockerd, there is nothing that could be lost.
+    is_told=
+    trap 'is_told=1; tell_dockerd TERM $$ || kill -KILL $!' TERM
+    code=0
+    # The signal ends a wait, and unshare only later.
+    while kill -0 $! 2>/dev/null; do wait $! && code=0 || code=$?; done
+    # An end that was asked for is no fault.
+    test -z "$is_told" || code=0
+    exit $code
     ;;
   init)
     mount -t proc -o nosuid,nodev,noexec proc /proc
@@ -45,14 +65,12 @@ case $1 in
     dockerd --config-file "$2" &
     wait $!
     ;;
-  reload | stop)
-    # The unit's main process is unshare, its one child the first process of the namespace, and dockerd a child of that.
-    first=$(pgrep --parent "$2") || exit 0
-    if [ "$1" = reload ]; then
-      # dockerd reads mirrors and the like anew (dockerd(8), "live reload").
-      exec pkill --signal HUP --exact --parent "$first" dockerd
-    fi
-    pkill --signal TERM --exact --parent "$first" dockerd || exit 0
+  reload)
+    # dockerd reads mirrors and the like anew (dockerd(8), "live reload").
+    tell_dockerd HUP "$2" || exit 0
+    ;;
+  stop)
+    tell_dockerd TERM "$2" || exit 0
     exec tail --follow --sleep-interval=0.2 --pid="$2" /dev/null
     ;;
 esac

@@ -120,12 +120,17 @@ function reloadDaemon({ net, units }: RepoTarget, { units: states, staleFiles }:
 export function forgetStep(target: RepoTarget, files: readonly DeclaredFile[]): Step<RepoFacts> {
   const { runtimeDir, dockerSocket, slice } = target.net;
   const dropIns = files.filter(({ path }) => !path.startsWith(`${runtimeDir}/`));
+  const chain = ['volume', 'net', 'docker', 'repo'] as const;
+  // systemd remembers one that failed, as by a stop that took too long, until it is told to forget it.
+  const failed = ({ units: states }: RepoFacts) =>
+    chain.filter((kind) => states[kind].active === 'failed').map((kind) => target.units[kind]);
   return {
     id: 'units.forget',
     title: 'remove the runtime files',
     already: 'no runtime file is left',
-    isDone: (facts) => facts.presentFiles.length === 0 && !facts.socketLeft,
-    actions: () => [
+    isDone: (facts) => facts.presentFiles.length === 0 && !facts.socketLeft && failed(facts).length === 0,
+    actions: (facts) => [
+      ...failed(facts).map((unit) => run({ ...command('systemctl', 'reset-failed', unit), allow: [1] })),
       ...dropIns.flatMap(({ path }) => [remove(path), remove(path.slice(0, path.lastIndexOf('/')))]),
       remove(dockerSocket),
       run(command('systemctl', 'stop', slice)),

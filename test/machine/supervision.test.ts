@@ -144,3 +144,16 @@ test('what a person does is left alone: a stopped container, a down', async () =
   expect(events[0]).toBe('attention-cleared');
   expect((await desk.json<{ state: string }>('repo status shop')).state).toBe('closed');
 });
+
+test('a daemon that is stopped while it starts is told so, and not killed when its time is over', async () => {
+  await desk.done('repo up shop');
+  const unit = (await vm.root("systemctl list-units --plain --no-legend 'rediacc-docker@*'")).split(' ')[0];
+  const state = (key: string) => `systemctl show --property=${key} --value ${unit}`;
+  await vm.root(`systemctl restart --no-block ${unit}
+    until [ "$(${state('ActiveState')})" = activating ] && pgrep -x dockerd; do sleep 0.1; done; systemctl stop ${unit}`);
+  expect(await vm.root(state('Result'))).toBe('success');
+  const journal = await vm.root(`journalctl --no-pager --output=cat --unit ${unit}`);
+  expect(journal).not.toContain('timed out');
+  // Control: its ends are told there.
+  expect(journal).toContain('Stopped');
+});
