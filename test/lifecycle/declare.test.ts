@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest';
 import { observeRepo, type RepoFacts } from '../../src/lifecycle/facts.ts';
 import { converge } from '../../src/lifecycle/run-plan.ts';
-import { type DeclaredFile, declareSteps, dropInPath, startUnitStep } from '../../src/lifecycle/units.ts';
+import { type DeclaredFile, declareSteps, dropInPath, forgetStep, startUnitStep } from '../../src/lifecycle/units.ts';
 import { scriptedSystem } from '../helpers/scripted-system.ts';
 import { shopTarget } from '../helpers/target.ts';
 
@@ -75,4 +75,20 @@ test('units that systemd has not in memory need none; of those that it has, it i
   asked.length = 0;
   expect(await converge([...declareSteps(TARGET, FILES), start], run)).toBe(false);
   expect(asked).toEqual(['list-units', 'show']);
+});
+
+test('at the end of a down a unit that failed is forgotten; control: one that ended well is not in memory', async () => {
+  let failed = 'loaded failed failed';
+  const system = scriptedSystem(({ args }) => {
+    if (args[0] === 'reset-failed') failed = '';
+    const isListed = args[0] === 'list-units' && failed !== '';
+    return { stdout: isListed ? `${TARGET.units.docker} ${failed} docker daemon\n` : '' };
+  });
+  const observe = () => observeRepo(system, TARGET, FILES);
+  const forget = () => converge([forgetStep(TARGET, FILES)], { system, report: () => undefined, observe });
+  expect(await forget()).toBe(true);
+  expect(system.commands.filter(({ args }) => args[0] === 'reset-failed').map(({ args }) => args[1])).toEqual([
+    TARGET.units.docker,
+  ]);
+  expect(await forget()).toBe(false);
 });
