@@ -17,7 +17,17 @@ const unitText = {
 const MACHINES = Number(process.env.MACHINES ?? 2);
 
 /** Machine tests of more than a few minutes, longest first: one that starts last is waited for with one machine idle. */
-const LONG_FILES = ['main-job', 'soak', 'boot', 'power-cut', 'rediaccfile', 'isolation', 'refusals', 'step-matrix', 'disk-full'];
+const LONG_FILES = [
+  'main-job',
+  'soak',
+  'boot',
+  'power-cut',
+  'rediaccfile',
+  'isolation',
+  'refusals',
+  'step-matrix',
+  'disk-full',
+];
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
