@@ -99,6 +99,8 @@ class Watch<O> {
   #later: AgentClient | undefined;
   #run: RunId | undefined;
   #seen = 0;
+  /** Nobody watches any more, so a connection that ends is no reason for another one. */
+  #isOver = false;
 
   constructor(
     command: CommandContext,
@@ -141,13 +143,23 @@ class Watch<O> {
     io.say(`stopped following; the run goes on on "${this.#machine.name}"; Ctrl-C again to cancel it`);
     if (!(await interruptedAgain(SECOND_CTRL_C_MS))) throw leftAlone(this.#machine, run);
     const isSure = await ask.confirm(`Cancel the run on "${this.#machine.name}"?`).catch(() => false);
-    if (!isSure || this.#client === undefined) throw leftAlone(this.#machine, run);
+    if (!isSure) throw leftAlone(this.#machine, run);
+    if (this.#client === undefined) {
+      throw new RdcError(
+        'CONNECTION_LOST',
+        `the connection to "${this.#machine.name}" was lost; the run goes on there`,
+        {
+          hint: `rdc run cancel ${run} -m ${this.#machine.name}`,
+        },
+      );
+    }
     await this.#client.cancel(run);
     io.say('cancelling; it stops where it stands');
     return (await ending) as Result<O>;
   }
 
   async close(): Promise<void> {
+    this.#isOver = true;
     await this.#later?.close();
   }
 
@@ -174,7 +186,7 @@ class Watch<O> {
     try {
       return await this.#watched.start(this.#first, follower);
     } catch (error) {
-      if (!isCode(error, 'CONNECTION_LOST')) throw error;
+      if (!isCode(error, 'CONNECTION_LOST') || this.#isOver) throw error;
       return await this.#again(follower, error);
     }
   }
@@ -192,7 +204,7 @@ class Watch<O> {
     this.#view.step({ ...step, state: 'start' });
     for (const pause of PAUSES_MS) {
       await this.#command.pause(pause);
-      if (this.#command.signal.aborted) throw lost;
+      if (this.#command.signal.aborted || this.#isOver) throw lost;
       try {
         await this.#later?.close();
         this.#later = await this.#command.connect(this.#machine);

@@ -140,6 +140,31 @@ describe('--detach', () => {
     expect(again.json()).toEqual({ machine: 'm', run: '0123456789ab-00000003', outcome: 'detached' });
   });
 
+  test('and does not come back when its connection ends', async () => {
+    const { rdc, done, machine } = workstation('m');
+    await done('repo create shop --size 1G');
+    let attempts = 0;
+    const connect = async (): Promise<AgentClient> => {
+      attempts += 1;
+      const client = machine.connect();
+      let end: (error: Error) => void = () => undefined;
+      const ended = new Promise<never>((_, reject) => {
+        end = reject;
+      });
+      const run = (async (_operation, _input, _options, { onStarted }) => {
+        onStarted?.('0123456789ab-00000009' as RunId);
+        return await ended;
+      }) as AgentClient['run'];
+      const close = async () => end(lost());
+      return Object.assign(Object.create(client) as AgentClient, { run, close });
+    };
+    const pauses: number[] = [];
+    const pause = async (ms: number) => void pauses.push(ms);
+    expect(await rdc('repo up shop --detach', { replace: { connect, pause } })).toMatchObject({ exitCode: 0 });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect({ attempts, pauses }).toEqual({ attempts: 1, pauses: [] });
+  });
+
   test('what is refused before it starts is told', async () => {
     const { rdc, machine } = workstation('m');
     machine.before = (operation) => {

@@ -57,12 +57,25 @@ interface OpenSession {
 export async function openSession(access: AgentAccess, kind: ClientHello['session']): Promise<OpenSession> {
   const { launcher } = access.place ?? AGENT_PLACE;
   const attempt = async () => {
-    const session = openElevated(access, [launcher, 'connect']);
+    // Ctrl-C ends the way there. What is said later over the connection, it must not cut off: cancelling goes over it as well.
+    const opening =
+      kind.type === 'rpc' ? untilThere(access.signal) : { signal: access.signal, isThere: () => undefined };
+    const session = openElevated({ ...access, signal: opening.signal }, [launcher, 'connect']);
     const hello = await exchangeHello(session, clientHello(access, kind), helloOptions(access, 'connect'));
+    opening.isThere();
     return { session, hello };
   };
   const report = (message: string) => access.report({ kind: 'step', message });
   return await untilTaken(attempt, { signal: access.signal, report });
+}
+
+/** Follows `signal` until it is told that we are there. */
+function untilThere(signal: AbortSignal | undefined): { signal: AbortSignal; isThere(): void } {
+  const controller = new AbortController();
+  const onAbort = () => controller.abort();
+  if (signal?.aborted) onAbort();
+  signal?.addEventListener('abort', onAbort, { once: true });
+  return { signal: controller.signal, isThere: () => signal?.removeEventListener('abort', onAbort) };
 }
 
 async function replaceAndConnect(access: AgentAccess, bundle: AgentBundle, old: ServerHello): Promise<AgentClient> {
