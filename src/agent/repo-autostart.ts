@@ -4,6 +4,7 @@
 import { command } from '../lifecycle/command.ts';
 import { CREDENTIAL_SLOT, luksMetadata } from '../lifecycle/luks.ts';
 import { KEYFILE_SLOT, luksAddKeyFile, luksTestKeyFile, mayBeOurs } from '../lifecycle/luks-key-file.ts';
+import { refuseSecondOpening } from '../lifecycle/openings.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { RepoPaths, RepoTarget } from '../lifecycle/target.ts';
 import { RdcError } from '../protocol/errors.ts';
@@ -25,6 +26,7 @@ export async function enableAutostart(
   const bench = await openWorkbench(context, repo);
   const { record, target } = bench;
   const { system } = context;
+  await refuseSecondOpening(system, target);
   await requireCredential(bench, system, credential);
   const keyFits = await fits(system, target);
   if (keyFits && record.autostart) return ended(bench, context, false);

@@ -1,6 +1,7 @@
 // repo fork: a copy of a repository with an identity and a credential of its own. Until its record says "ready" it is
 // half-made: whatever fails, nothing of it stays, and what a crash leaves is thrown away by the next attempt.
 import type { RepoFacts } from '../lifecycle/facts.ts';
+import { refuseSecondOpening } from '../lifecycle/openings.ts';
 import { converge } from '../lifecycle/run-plan.ts';
 import { closeVolumeSteps, openVolumeSteps } from '../lifecycle/volume.ts';
 import { RdcError } from '../protocol/errors.ts';
@@ -37,6 +38,7 @@ export function createForkHandler(claim: Claim): (input: Input, context: RunCont
       return { outcome: 'done', output: outputOf(existing, { changed: false }) };
     }
     await refuseUnknownImage(system, store, machine.datastore, input);
+    await refuseSecondOpening(system, target);
     await refuseWrongKey(parent, context, input.credential);
     if (dryRun) return plan(parent, context);
 

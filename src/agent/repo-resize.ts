@@ -3,6 +3,7 @@
 import { ext4Superblock, parseExt4, parseSmallest, smallestExt4 } from '../lifecycle/ext4.ts';
 import type { RepoFacts } from '../lifecycle/facts.ts';
 import { headerBytes, luksMetadata } from '../lifecycle/luks.ts';
+import { refuseSecondOpening } from '../lifecycle/openings.ts';
 import {
   awaitResizeStep,
   checkFilesystemStep,
@@ -49,6 +50,7 @@ export async function resizeRepo(input: Input, context: RunContext): Promise<Fin
   refuseGrowthWithoutSpace(bench.target, image, wanted, await freeBytes(context.system, bench.target.datastore));
 
   const isDone = !isOpen && wanted === image.sizeBytes && bench.record.resize === undefined;
+  if (!isDone) await refuseSecondOpening(context.system, bench.target);
   const resize = isOpen ? growOnline : resizeOffline;
   const changed = isDone ? false : await resize(bench, context, { ...input, beforeBytes: image.sizeBytes });
   if (context.dryRun) return { outcome: 'planned' };

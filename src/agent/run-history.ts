@@ -50,7 +50,8 @@ export async function recoverRuns(
     const request = await readRequest(directory);
     if (request === undefined || (await readResult(directory)) !== undefined || (await isGoingOn(directory))) continue;
     await endUnits(run);
-    const endedAt = (await lastSign(directory)) ?? request.startedAt;
+    // The clock of files is coarser than ours.
+    const endedAt = Math.max(request.startedAt, Math.round((await lastSign(directory)) ?? 0));
     await writeResult(directory, interruptedResult(run), endedAt).catch((error: unknown) =>
       onTrouble(`the end of run ${run} cannot be kept: ${messageOf(error)}`),
     );

@@ -39,6 +39,8 @@ export interface RepoFacts {
   sliceLimits: SliceLimits | undefined;
   /** Our directories inside the volume exist. */
   directories: boolean;
+  /** What lies in the place of one of them, as a link that leads out of the volume. */
+  inTheirPlace: string | undefined;
   /** Declared files that are missing or differ. */
   staleFiles: string[];
   /** Declared files that exist. */
@@ -78,6 +80,7 @@ export async function observeRepo(
     memoryMax,
     cpuMax,
     loaded,
+    internal,
     home,
     dockerData,
     keyFile,
@@ -96,6 +99,7 @@ export async function observeRepo(
     system.readFile(`${cgroup}/memory.max`),
     system.readFile(`${cgroup}/cpu.max`),
     observeUnits(system, target),
+    system.stat(paths.internal),
     system.stat(paths.home),
     system.stat(paths.dockerData),
     system.stat(paths.keyFile),
@@ -123,6 +127,13 @@ export async function observeRepo(
     sliceLimits: slice === undefined ? undefined : { memory: memoryMax?.trim() ?? 'max', cpu: cpuMax?.trim() ?? 'max' },
     sliceBusy: slice?.includes('populated 1') ?? false,
     directories: home !== undefined && dockerData !== undefined,
+    inTheirPlace: (
+      [
+        [paths.internal, internal],
+        [paths.home, home],
+        [paths.dockerData, dockerData],
+      ] as const
+    ).find(([, found]) => found !== undefined && found.kind !== 'directory')?.[0],
     staleFiles: contents.filter(({ expected, found }) => expected !== found).map(({ path }) => path),
     presentFiles,
     needsReload: before?.needsReload ?? (await needsReload(system, [...loaded.keys()], presentFiles)),

@@ -1,5 +1,6 @@
 // Starting and stopping what stands on an open volume: namespace and daemon. Rediaccfiles are not run here
 // (passes.ts); the volume is not touched (volume.ts).
+import { RdcError } from '../protocol/errors.ts';
 import { command } from './command.ts';
 import type { RepoFacts } from './facts.ts';
 import type { Step } from './step.ts';
@@ -30,11 +31,23 @@ export function startDaemonSteps(target: RepoTarget): Step<RepoFacts>[] {
   ];
 }
 
-function internalDirectoriesStep({ paths }: RepoTarget): Step<RepoFacts> {
+/** Whoever writes in the volume may have put a link there, and what is made and written through it lies outside, made by root. */
+function internalDirectoriesStep({ name, paths }: RepoTarget): Step<RepoFacts> {
   return {
     id: 'volume.directories',
     title: 'prepare the volume',
     already: 'the volume is prepared',
+    guard({ inTheirPlace }) {
+      if (inTheirPlace === undefined) return;
+      const place = inTheirPlace.slice(paths.mountPoint.length + 1);
+      throw new RdcError(
+        'INVALID_INPUT',
+        `"${place}" in repository "${name}" is not a directory: it is docker's and ours`,
+        {
+          hint: `look what it is, then on the server: rm ${inTheirPlace}`,
+        },
+      );
+    },
     isDone: (facts) => facts.directories,
     actions: () => [
       // 0711: containers of other users reach what is bound into them, nobody lists the rest.

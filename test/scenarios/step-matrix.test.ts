@@ -133,3 +133,20 @@ test('a create that was cut off and is repeated without --preallocate makes a sp
   const { preallocated, networkId } = JSON.parse(machine.nodes.get(record)?.text ?? '');
   expect([preallocated, networkId]).toEqual([undefined, claimed.networkId]);
 });
+
+test('a link in the place of our directory is refused before anything is made or started through it', async () => {
+  const machine = await prepared([create, mount]);
+  const internal = `${DATASTORE}/repos/${GUID}/.rediacc`;
+  machine.nodes.set(internal, { kind: 'symlink', text: '/root/evil', mode: 0o777, uid: 0, gid: 0 });
+  const before = machine.journal.length;
+  await expect(up(machine)).rejects.toMatchObject({
+    code: 'INVALID_INPUT',
+    message: '".rediacc" in repository "shop" is not a directory: it is docker\'s and ours',
+  });
+  const made = machine.journal.slice(before);
+  expect(made.filter((line) => /start rediacc-docker|\.rediacc\/(home|docker)/.test(line))).toEqual([]);
+  // Control: without the link it is made and started.
+  machine.nodes.delete(internal);
+  await up(machine);
+  expect(machine.journal.join('\n')).toMatch(/start rediacc-docker/);
+});
