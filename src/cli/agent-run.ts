@@ -14,8 +14,9 @@ import type { CommandContext } from './context.ts';
 import { suggest } from './did-you-mean.ts';
 import { untilInterrupted } from './interrupt.ts';
 import type { ConnectMode } from './reach.ts';
+import { interrupted, type RunEnd } from './run-end.ts';
 import type { MachineTarget, RepositoryTarget } from './target.ts';
-import { interrupted, type RunEnd, watchRun } from './watch-run.ts';
+import { watchRun } from './watch-run.ts';
 
 /** One connection for everything that `work` asks. */
 export async function withAgent<T>(

@@ -4,8 +4,8 @@ import type { CommandEnd } from './command.ts';
 import type { CommandContext } from './context.ts';
 import { describePlan } from './plan-text.ts';
 import { sayDone } from './render.ts';
+import type { RunEnd } from './run-end.ts';
 import type { MachineTarget } from './target.ts';
-import type { RunEnd } from './watch-run.ts';
 
 export interface EndWords {
   /** Something changed: 'repository "shop" is open on "prod"'. */

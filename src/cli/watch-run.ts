@@ -1,25 +1,15 @@
 // Watching a run that belongs to the agent: drawn as it goes on, over as many connections as that takes, left alone or
 // cancelled when a person presses Ctrl-C, not watched at all with --detach.
-import { fromWireError, isCode, RdcError, type WireError } from '../protocol/errors.ts';
-import type { JournalEvent, PlanStep } from '../protocol/events.ts';
+import { isCode, RdcError } from '../protocol/errors.ts';
+import type { JournalEvent } from '../protocol/events.ts';
 import type { RunId } from '../protocol/ids.ts';
-import type { RunResult } from '../protocol/operations.ts';
 import type { AgentClient, Follower } from './agent-client.ts';
 import type { CommandContext } from './context.ts';
 import { untilInterrupted } from './interrupt.ts';
 import { openProgress } from './progress.ts';
+import { interrupted, judge, leftAlone, outOfReach, type Result, type RunEnd } from './run-end.ts';
 import type { StepEvent } from './step-text.ts';
 import type { MachineTarget } from './target.ts';
-
-export interface RunEnd<O> {
-  run: RunId;
-  /** "detached": it was started and goes on. */
-  outcome: 'done' | 'partial' | 'planned' | 'detached';
-  /** There when it is done or partial. */
-  output: O | undefined;
-  plan: PlanStep[];
-  warnings: string[];
-}
 
 /** Where a run is shown. */
 export interface View {
@@ -27,9 +17,6 @@ export interface View {
   /** Of the link to the machine. */
   step(step: StepEvent): void;
 }
-
-/** A run's end as it arrives. */
-export type Result<O> = Omit<RunResult, 'output'> & { output?: O | undefined };
 
 export interface Watched<O> {
   /** Starts the run, or follows one that exists. Asked again over another client, it starts no second one. */
@@ -144,15 +131,7 @@ class Watch<O> {
     if (!(await interruptedAgain(SECOND_CTRL_C_MS))) throw leftAlone(this.#machine, run);
     const isSure = await ask.confirm(`Cancel the run on "${this.#machine.name}"?`).catch(() => false);
     if (!isSure) throw leftAlone(this.#machine, run);
-    if (this.#client === undefined) {
-      throw new RdcError(
-        'CONNECTION_LOST',
-        `the connection to "${this.#machine.name}" was lost; the run goes on there`,
-        {
-          hint: `rdc run cancel ${run} -m ${this.#machine.name}`,
-        },
-      );
-    }
+    if (this.#client === undefined) throw outOfReach(this.#machine, run);
     await this.#client.cancel(run);
     io.say('cancelling; it stops where it stands');
     return (await ending) as Result<O>;
@@ -227,27 +206,4 @@ class Watch<O> {
     const { output, ...result } = await client.follow(this.#run, this.#seen, follower);
     return output === undefined || output === null ? result : { ...result, output: this.#watched.readOutput(output) };
   }
-}
-
-export function leftAlone(machine: MachineTarget, run: RunId): RdcError {
-  return new RdcError('INTERRUPTED', `stopped following; the run goes on on "${machine.name}"`, {
-    hint: `rdc run attach ${run} -m ${machine.name}`,
-  });
-}
-
-function judge<O>(result: Result<O> | 'detached', drawn: PlanStep[]): RunEnd<O> {
-  if (result === 'detached') throw interrupted();
-  const { run, outcome, output, warnings, plan = drawn } = result;
-  if (outcome === 'done' || outcome === 'partial' || outcome === 'planned') {
-    return { run, outcome, output, plan, warnings };
-  }
-  if (result.error !== undefined) throw fromWireError(result.error as WireError);
-  const code = outcome === 'cancelled' ? 'CANCELLED' : 'FAILED';
-  throw new RdcError(code, `the run ${outcome === 'cancelled' ? 'was cancelled' : outcome}`, {
-    hint: `rdc run logs ${run}`,
-  });
-}
-
-export function interrupted(): RdcError {
-  return new RdcError('INTERRUPTED', 'interrupted');
 }

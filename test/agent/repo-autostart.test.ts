@@ -112,6 +112,20 @@ describe('enable', () => {
     expect([existsSync(paths.keyFile), isMarked(), slots()]).toEqual([false, false, ['0']]);
   });
 
+  test('an image that somebody has attached a second time gets no key', async () => {
+    const loop = (...args: string[]) => execFileSync('losetup', args, { encoding: 'utf8' }).trim();
+    const devices = [1, 2].map(() => loop('--find', '--show', paths.image));
+    const [ours, theirs] = devices;
+    try {
+      const hint = expect.stringContaining(`losetup --detach ${theirs}`);
+      await expect(enable()).rejects.toMatchObject({ code: 'VOLUME_IN_USE', hint });
+      expect([existsSync(paths.keyFile), isMarked(), slots()]).toEqual([false, false, ['0']]);
+    } finally {
+      for (const device of devices) loop('--detach', String(device));
+    }
+    expect(ours).not.toBe(theirs);
+  });
+
   test('a key of somebody else in slot 1 is refused, with what to do', async () => {
     const theirs = join(datastore, 'theirs');
     writeFileSync(theirs, 'theirs');

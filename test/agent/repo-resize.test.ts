@@ -119,6 +119,20 @@ describe('an open repository', () => {
 });
 
 describe('refused', () => {
+  test('attached a second time by somebody, open or closed; control: once, it grows', async () => {
+    const second = sh('losetup', '--find', '--show', volume.paths.image);
+    volume.open();
+    for (const world of [{}, { isMounted: true }]) {
+      const end = resize(200 * MIB, world);
+      await expect(end).rejects.toMatchObject({ code: 'VOLUME_IN_USE', hint: expect.stringContaining('losetup') });
+      expect([imageSize(), note()]).toEqual([120 * MIB, undefined]);
+    }
+    volume.close();
+    for (const device of attached()) sh('losetup', '--detach', device);
+    expect(attached()).not.toContain(second);
+    expect((await resize(200 * MIB)).output).toMatchObject({ changed: true });
+  });
+
   test('smaller than its files: the least is named, and taken', async () => {
     const end = (await resize(20 * MIB).catch((error) => error)) as { code: string; hint: string };
     expect(end).toMatchObject({ code: 'INVALID_INPUT' });

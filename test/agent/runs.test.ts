@@ -469,6 +469,19 @@ describe('the next daemon', () => {
     expect(summaries.find(({ run }) => run === ago[2])).toMatchObject({ outcome: 'running' });
   });
 
+  test.each([
+    ['before its start, by a coarser clock', 0.9996, 1000],
+    ['between two milliseconds', 7.0004, 7000],
+  ])('a run that was cut off ends after its start: its last event came %s', async (_, seconds, endedAt) => {
+    const directory = await temporaryDirectory();
+    const run = '000000000001-00000001';
+    await leave(directory, run, { pid: process.pid, startTicks: 1, bootId: 'x' });
+    await utimes(join(directory, 'runs', run, 'events.jsonl'), seconds, seconds);
+    const { runs } = await runsIn(directory, {});
+    await runs.recover();
+    expect(await runs.list(1)).toMatchObject([{ run, endedAt }]);
+  });
+
   test('starts also where the disk takes no mark, and tells of the run as interrupted', async () => {
     const { directory, fill } = await smallDisk();
     const run = '000000000001-00000001' as RunId;

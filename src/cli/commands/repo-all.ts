@@ -13,8 +13,8 @@ import type { Paint } from '../io.ts';
 import { parseValue } from '../parse.ts';
 import { paintState, renderTable, sayDone } from '../render.ts';
 import { showUnfinished } from '../repo-end.ts';
+import type { RunEnd } from '../run-end.ts';
 import { currentPlace, type MachineTarget, machineTarget } from '../target.ts';
-import type { RunEnd } from '../watch-run.ts';
 import { machineOption, timeoutOption } from './options.ts';
 
 /** With --parallel and without --concurrency. */

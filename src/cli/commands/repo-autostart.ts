@@ -11,8 +11,8 @@ import { credentialMissing, givenCredential, withCredential } from '../credentia
 import type { Paint } from '../io.ts';
 import { paintState, renderTable, renderTime, sayDone } from '../render.ts';
 import { showEnd } from '../repo-end.ts';
+import type { RunEnd } from '../run-end.ts';
 import { currentPlace, machineTarget, type RepositoryTarget, recordsNamed, repositoryTarget } from '../target.ts';
-import type { RunEnd } from '../watch-run.ts';
 import { credentialSource, machineOfRepo, machineOption, repoArgument } from './options.ts';
 
 type Change = 'repo.autostart-enable' | 'repo.autostart-disable';

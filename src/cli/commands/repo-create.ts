@@ -13,9 +13,9 @@ import { chosenPassphrase, givenCredential, type SourceOptions } from '../creden
 import { type Credential, generateCredential } from '../credentials.ts';
 import { parseValue, parseWith } from '../parse.ts';
 import { showEnd } from '../repo-end.ts';
+import type { RunEnd } from '../run-end.ts';
 import { showOnce } from '../show-credential.ts';
 import { type MachineTarget, machineTarget } from '../target.ts';
-import type { RunEnd } from '../watch-run.ts';
 import { credentialSource, machineOption } from './options.ts';
 
 export const repoCreate = defineCommand({

@@ -14,9 +14,9 @@ import { generateCredential } from '../credentials.ts';
 import { parseWith } from '../parse.ts';
 import { sayDone } from '../render.ts';
 import { showUnfinished } from '../repo-end.ts';
+import type { RunEnd } from '../run-end.ts';
 import { showOnce } from '../show-credential.ts';
 import { type MachineTarget, type RepositoryTarget, repositoryTarget } from '../target.ts';
-import type { RunEnd } from '../watch-run.ts';
 import { credentialSource, machineOfRepo, repoArgument } from './options.ts';
 
 type ForkEnd = RunEnd<OutputOf<'repo.fork'>>;

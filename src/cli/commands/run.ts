@@ -11,9 +11,10 @@ import { cleanLine, type Io } from '../io.ts';
 import { createOutputLines, type SourcedLine } from '../output-lines.ts';
 import { parseValue, parseWith } from '../parse.ts';
 import { paintState, renderTable, renderTime } from '../render.ts';
+import { interrupted, leftAlone } from '../run-end.ts';
 import { describeStep } from '../step-text.ts';
 import { machineTarget } from '../target.ts';
-import { interrupted, leftAlone, showRun, type View, type Watched } from '../watch-run.ts';
+import { showRun, type View, type Watched } from '../watch-run.ts';
 import { machineOption } from './options.ts';
 
 const idArgument = argument('ID', 'the run, as "rdc run list" shows it', parseWith(runIdSchema));

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { connectAgent } from '../../../src/cli/ssh/agent-connect.ts';
 import { installAgent } from '../../../src/cli/ssh/agent-install.ts';
+import type { RunId } from '../../../src/protocol/ids.ts';
 import { fakeAgent } from './fake-agent-bundle.ts';
 import { emptyInstallation, type Installation } from './installation.ts';
 import { startSshd, type TestSshd } from './sshd.ts';
@@ -51,6 +52,22 @@ test('another build of the same version is replaced', async () => {
   expect(client.hello.bundle).toBe(bundle.sha256);
   await client.close();
   expect(at.steps().at(-1)).toBe('replacing the agent on "prod-1" (0.1.0, another build)');
+});
+
+test('Ctrl-C ends the way there, and cuts off nothing that is said later over the connection', async () => {
+  const bundle = await fakeAgent('0.1.0', { launcher: at.launcher });
+  await (await installAgent(at.access(bundle))).close();
+  const controller = new AbortController();
+  const client = await connectAgent(at.access(bundle, { signal: controller.signal }));
+  controller.abort();
+  await client.cancel('0123456789ab-00000001' as RunId);
+  await client.close();
+  // Control: on the way there, the same signal ends it.
+  writeFileSync(at.launcher, '#!/bin/sh\nexec cat >/dev/null\n');
+  const onTheWay = new AbortController();
+  const connecting = connectAgent(at.access(bundle, { signal: onTheWay.signal }));
+  setTimeout(() => onTheWay.abort(), 300);
+  await expect(connecting).rejects.toMatchObject({ code: 'FAILED' });
 });
 
 test('a machine whose daemon does not answer is no case for an upgrade', async () => {

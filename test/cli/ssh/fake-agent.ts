@@ -15,6 +15,7 @@ import { LineReader } from '../../../src/cli/ssh/line-reader.ts';
 import { type ClientHello, clientHelloSchema, PROTOCOL_VERSION } from '../../../src/protocol/hello.ts';
 import {
   callRequest,
+  cancelRequest,
   eventsNotification,
   followRequest,
   heartbeatNotification,
@@ -156,6 +157,7 @@ function converse(): void {
     await connection.sendNotification(eventsNotification, { events: [outputEvent(after + 1)] });
     return { run: RUN, outcome: 'done' as const, warnings: [] };
   });
+  connection.onRequest(cancelRequest, () => ({ noted: true }));
   connection.listen();
   process.stdin.resume();
   void connection.sendNotification(heartbeatNotification, { at: 0 });
