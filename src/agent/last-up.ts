@@ -16,9 +16,11 @@ export async function noteLastUp(
   { store, record }: Pick<Workbench, 'store' | 'record'>,
   { run, report }: RunContext,
   outcome: UpOutcome,
+  reason = '',
 ): Promise<void> {
   try {
-    await store.save({ ...record, lastUp: { run, outcome, at: Date.now() } });
+    const why = reason === '' ? {} : { reason };
+    await store.save({ ...record, lastUp: { run, outcome, at: Date.now(), ...why } });
   } catch (error) {
     report({ kind: 'warning', message: `how it went could not be noted: ${messageOf(error)}` });
   }

@@ -185,9 +185,12 @@ async function childRun(
 }
 
 function endOf({ run, outcome, output, error }: RunResult): End {
-  const { services, failed = [] } = (output ?? {}) as { services?: unknown[]; failed?: { where: string }[] };
+  const { services, failed = [], directories } = (output ?? {}) as Partial<OutputOf<'repo.up'>>;
   const count = services === undefined ? {} : { services: services.length };
-  if (outcome === 'done') return { result: 'done', run, ...count };
+  if (outcome === 'done') {
+    const nothing = directories?.length === 0 ? { reason: 'it has no Rediaccfile: nothing was started' } : {};
+    return { result: 'done', run, ...count, ...nothing };
+  }
   if (outcome === 'partial') {
     return { result: 'partial', run, ...count, reason: `${failed.map(({ where }) => where).join(', ')} failed` };
   }

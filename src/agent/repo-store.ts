@@ -4,8 +4,9 @@ import pLimit from 'p-limit';
 import * as z from 'zod';
 import type { System } from '../lifecycle/system.ts';
 import { LINK_COUNT } from '../network/address.ts';
+import { lastUpSchema } from '../protocol/answers.ts';
 import { RdcError } from '../protocol/errors.ts';
-import { type Guid, guidSchema, networkIdSchema, type RepoRef, repoNameSchema, runIdSchema } from '../protocol/ids.ts';
+import { type Guid, guidSchema, networkIdSchema, type RepoRef, repoNameSchema } from '../protocol/ids.ts';
 import { repoPaths } from './layout.ts';
 
 const recordSchema = z.looseObject({
@@ -32,7 +33,7 @@ const recordSchema = z.looseObject({
   limits: z.object({ memoryBytes: z.number().int().optional(), cpus: z.number().optional() }).optional(),
   /** Milliseconds since the epoch. */
   createdAt: z.number(),
-  lastUp: z.object({ run: runIdSchema, outcome: z.string(), at: z.number() }).optional(),
+  lastUp: lastUpSchema.optional(),
 });
 export type RepoRecord = z.infer<typeof recordSchema>;
 

@@ -5,7 +5,7 @@ import { findRediaccfiles, type Rediaccfile } from '../lifecycle/rediaccfile.ts'
 import { planSteps } from '../lifecycle/run-plan.ts';
 import { updateServicesFile } from '../lifecycle/services-file.ts';
 import { promiseDownStep, startDaemonSteps } from '../lifecycle/services-plan.ts';
-import { RdcError } from '../protocol/errors.ts';
+import { messageOf, RdcError } from '../protocol/errors.ts';
 import type { PlanStep } from '../protocol/events.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import { findFaults, refuseFaults } from './check-rediaccfiles.ts';
@@ -58,13 +58,15 @@ export async function upRepo(input: UpInput, context: RunContext): Promise<Finis
     const { failed, called, isWhole } = await runUpPasses(bench, context, input, scope);
     await writeOut(bench, context);
     const outcome = failed.length === 0 ? 'done' : 'partial';
-    if (!input.prepOnly) await noteLastUp(bench, context, isWhole ? outcome : 'partial');
+    const failures = failed.map(({ where, reason }) => `${where} (${reason})`).join(', ');
+    const why = failures === '' && !isWhole ? 'not every directory was called' : failures;
+    if (!input.prepOnly) await noteLastUp(bench, context, isWhole ? outcome : 'partial', why);
     const services = await listServices(context.system, bench.target);
     const state = input.prepOnly ? 'daemon' : isWhole ? 'up' : 'partial';
     const directories = called.map(scopeName);
     return { outcome, output: { ...identity(bench), state, changed: true, services, directories, failed } };
   } catch (error) {
-    if (!input.prepOnly) await noteLastUp(bench, context, 'failed');
+    if (!input.prepOnly) await noteLastUp(bench, context, 'failed', messageOf(error));
     throw error;
   }
 }

@@ -70,7 +70,7 @@ export async function storedRun(runsDir: string, run: RunId): Promise<RunSource 
 export function interruptedResult(run: RunId): RunResult {
   const error = {
     code: 'RUN_INTERRUPTED',
-    message: `run ${run} was interrupted: the agent of the machine ended before it did`,
+    message: 'the run was interrupted: the agent of the machine ended before it did',
     hint: 'repeat the command: it goes on from what is',
   };
   return { run, outcome: 'interrupted', warnings: [], error };

@@ -76,6 +76,8 @@ export function limitsText({ memoryBytes, cpus }: RepoStatus['limits']): string 
   return parts.length === 0 ? 'none' : parts.join(', ');
 }
 
+type LastUp = NonNullable<RepoStatus['lastUp']>;
+
 export async function renderStatus(status: RepoStatus, machine: string, now: number, paint: Paint): Promise<string> {
   const { volume, lastUp, busy, attention, space, datastore } = status;
   const facts = renderFacts(
@@ -119,14 +121,15 @@ export async function renderStatus(status: RepoStatus, machine: string, now: num
         status.limits.memoryBytes === null && status.limits.cpus === null ? undefined : limitsText(status.limits),
       ],
       ['autostart', status.autostart ? 'on' : undefined],
-      [
-        'last up',
-        lastUp === undefined
-          ? undefined
-          : `${paintState(lastUp.outcome, paint)} ${renderTime(lastUp.at)} (run ${lastUp.run})`,
-      ],
+      ['last up', lastUp === undefined ? undefined : describeLastUp(lastUp, machine, paint)],
     ],
     paint,
   );
   return status.services.length === 0 ? facts : `${facts}\n\n${await renderServices(status.services, paint)}`;
+}
+
+function describeLastUp({ run, outcome, at, reason }: LastUp, machine: string, paint: Paint): string {
+  const when = `${paintState(outcome, paint)} ${renderTime(at)}`;
+  if (outcome === 'done') return `${when} (run ${run})`;
+  return `${when}${reason === undefined ? '' : `: ${reason}`}; rdc run logs ${run} -m ${machine}`;
 }

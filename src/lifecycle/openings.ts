@@ -14,6 +14,8 @@ export interface Opening {
   backingFile: string;
   /** Names of the mappings on it. */
   mappings: string[];
+  /** It goes by itself with the last one who has it open, as one that cryptsetup(8) has attached does. */
+  autoclear: boolean;
 }
 
 export interface ForeignOpening extends Opening {
@@ -28,6 +30,7 @@ interface Listed {
   name: string;
   'back-maj:min': string | null;
   'back-ino': string | number | null;
+  autoclear: string | number | boolean | null;
 }
 
 /** By image. Those that are not there, or not attached, have no entry. */
@@ -35,7 +38,7 @@ export async function findOpenings(system: System, images: readonly string[]): P
   const openings = new Map<string, Opening[]>();
   const { loops, mappings } = await observeBlockDevices(system);
   if (images.length === 0 || loops.length === 0) return openings;
-  const list = command('losetup', '--list', '--json', '--output', 'NAME,BACK-MAJ:MIN,BACK-INO');
+  const list = command('losetup', '--list', '--json', '--output', 'NAME,BACK-MAJ:MIN,BACK-INO,AUTOCLEAR');
   const { stdout } = await system.run(list);
   // Nothing at all where there is none.
   const listed = stdout.trim() === '' ? [] : (JSON.parse(stdout) as { loopdevices: Listed[] }).loopdevices;
@@ -48,6 +51,7 @@ export async function findOpenings(system: System, images: readonly string[]): P
       device: loop.name,
       backingFile: loops.find(({ device }) => device === loop.name)?.backingFile ?? '',
       mappings: mappings.filter(({ on }) => on.includes(kernelName)).map(({ name }) => name),
+      autoclear: ['1', 'true'].includes(String(loop.autoclear).trim()),
     };
     openings.set(image, [...(openings.get(image) ?? []), opening]);
   }
@@ -104,9 +108,9 @@ export function describeForeign(
     const parts = [...name, ...mappings.map((mapping) => `open as "${mapping}"`)];
     return `${device}${parts.length === 0 ? '' : ` (${parts.join(', ')})`}`;
   });
-  const closing = foreign.flatMap(({ device, mappings, deviceIsOurs }) => [
+  const closing = foreign.flatMap(({ device, mappings, deviceIsOurs, autoclear }) => [
     ...mappings.map((mapping) => `cryptsetup close ${mapping}`),
-    ...(deviceIsOurs ? [] : [`losetup --detach ${device}`]),
+    ...(deviceIsOurs || (autoclear && mappings.length > 0) ? [] : [`losetup --detach ${device}`]),
   ]);
   return {
     what: `${DANGER}: ${words.join(', ')}; writing through both destroys it`,

@@ -52,7 +52,7 @@ export function refuseFullVolume({ name }: Named, space: Space): void {
   const why = 'its docker daemon to start and its functions to write';
   const hint = `rdc repo rescue ${name}`;
   if (space.rootBytes < floor.bytes) {
-    const found = `${formatSize(space.rootBytes)} of ${formatSize(space.totalBytes)} are free inside`;
+    const found = `${formatSize(space.rootBytes)} of ${formatSize(space.totalBytes)} are free to root inside`;
     const message = `the volume of repository "${name}" is full: ${found}, ${formatSize(floor.bytes)} are needed for ${why}`;
     throw new RdcError('NO_SPACE', message, { hint });
   }
@@ -69,7 +69,7 @@ export function refuseFullVolume({ name }: Named, space: Space): void {
  */
 export function refuseFullDatastore({ name, datastore }: Lain, { rootBytes }: Room, what: 'open' | 'fork'): void {
   if (rootBytes >= DATASTORE_FLOOR) return;
-  const found = `${formatSize(rootBytes)} are free, ${formatSize(DATASTORE_FLOOR)} are needed to ${what} repository "${name}"`;
+  const found = `${formatSize(rootBytes)} are free to root, ${formatSize(DATASTORE_FLOOR)} are needed to ${what} repository "${name}"`;
   throw new RdcError('NO_SPACE', `the datastore ${datastore} is full: ${found}`, {
     hint: `rdc machine status   (then free some space there, or delete something inside a repository: rdc repo rescue ${name})`,
   });

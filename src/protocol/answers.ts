@@ -36,6 +36,16 @@ export const repoSummarySchema = z.object({
   attention: attentionSchema.optional(),
 });
 
+/** How the last `up` ended, or that a run has begun to change what it left. */
+export const lastUpSchema = z.object({
+  run: runIdSchema,
+  outcome: z.string(),
+  /** Milliseconds since the epoch. */
+  at: z.number(),
+  /** What failed. */
+  reason: z.string().optional(),
+});
+
 /** null: no limit. Daemon and containerd alone take about 128 MiB; the time of a processor is dealt out in hundredths. */
 export const limitsSchema = z.object({
   memoryBytes: z
@@ -70,8 +80,7 @@ export const repoStatusSchema = repoSummarySchema.extend({
   limits: limitsSchema,
   /** A resize to this size was cut off; the same command again finishes it. */
   resizingTo: z.number().optional(),
-  /** How the last `up` ended, if there was one. */
-  lastUp: z.object({ run: runIdSchema, outcome: z.string(), at: z.number() }).optional(),
+  lastUp: lastUpSchema.optional(),
 });
 
 export const checkSchema = z.object({

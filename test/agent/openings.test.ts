@@ -50,7 +50,7 @@ describe.runIf(canAttach)('on this host', () => {
     const device = attach(image);
     await refuse();
     expect((await findOpenings(system, [image, `${datastore}/gone`])).get(image)).toEqual([
-      { device, backingFile: image, mappings: [] },
+      { device, backingFile: image, mappings: [], autoclear: false },
     ]);
   });
 
@@ -79,10 +79,8 @@ describe.runIf(canAttach)('on this host', () => {
 describe('who is foreign', () => {
   const target = shopTarget();
   const { image, mapping } = target.paths;
-  const one = (device: string, mappings: string[] = [], backingFile = image): Opening => ({
-    device,
-    backingFile,
-    mappings,
+  const one = (device: string, mappings: string[] = [], backingFile = image, autoclear = false): Opening => ({
+    ...{ device, backingFile, mappings, autoclear },
   });
 
   test.each<[string, Opening[], string[]]>([
@@ -103,6 +101,9 @@ describe('who is foreign', () => {
   test('what to do about it never detaches a device that is ours', () => {
     const shared = foreignOpenings(target, [one('/dev/loop0', [mapping, 'mine'])]);
     expect(describeForeign(target, shared).fix).toBe('find out who did it, then on the server: cryptsetup close mine');
+    // What cryptsetup(8) has attached itself goes with its mapping.
+    const own = foreignOpenings(target, [one('/dev/loop0', ['mine'], image, true)]);
+    expect(describeForeign(target, own).fix).toBe('find out who did it, then on the server: cryptsetup close mine');
     const other = foreignOpenings(target, [one('/dev/loop0', [mapping]), one('/dev/loop1', ['mine'], '/root/link')]);
     expect(describeForeign(target, other)).toEqual({
       what: 'its image is attached a second time: /dev/loop1 (as /root/link, open as "mine"); writing through both destroys it',

@@ -80,6 +80,17 @@ test('-q says nothing but data, warnings and errors', async () => {
   expect((await rdc('repo status nowhere -q')).stderr).toContain('rdc: there is no repository "nowhere"');
 });
 
+test('an up that found nothing to start does not say that it is up, nor does up-all', async () => {
+  const { done, machine } = workstation('m');
+  await done('repo create shop --size 1G');
+  machine.isBare = true;
+  const { stderr } = await done('repo up shop');
+  expect(stderr).toContain('repository "shop" has nothing to start and is open on "m"');
+  expect(stderr).not.toContain('is up');
+  await done('repo down shop');
+  expect((await done('repo up-all')).stdout).toMatch(/^shop .*it has no Rediaccfile: nothing was started$/m);
+});
+
 describe('a partial run', () => {
   test('exit 3 with the names of what failed, and how to read more', async () => {
     const { done, rdc, machine } = workstation('m');
@@ -89,11 +100,26 @@ describe('a partial run', () => {
     expect(exitCode).toBe(3);
     expect(stderr).toContain('but only partly: backend up (exit code 1), monitoring up (exit code 1) failed');
     expect(stderr).toContain(`hint: rdc run logs ${RUN} -m m`);
+    expect((await rdc('repo status shop --no-color')).stdout).toMatch(
+      new RegExp(
+        `^last up +partial .*: backend up \\(exit code 1\\), monitoring up \\(exit code 1\\); rdc run logs ${RUN} -m m$`,
+        'm',
+      ),
+    );
     const { json, exitCode: code } = await rdc('repo up shop --json');
     expect(code).toBe(3);
     expect(json()).toMatchObject({ outcome: 'partial', failed: [{ where: 'backend up' }, { where: 'monitoring up' }] });
     expect(await rdc(`run attach ${RUN}`)).toMatchObject({ exitCode: 3 });
     expect(await rdc(`run logs ${RUN}`)).toMatchObject({ exitCode: 0 });
+  });
+
+  test('control: a good one names its run', async () => {
+    const { done } = workstation('m');
+    await done('repo create shop --size 1G');
+    await done('repo up shop');
+    expect((await done('repo status shop --no-color')).stdout).toMatch(
+      new RegExp(`^last up +done .* \\(run ${RUN}\\)$`, 'm'),
+    );
   });
 
   test('a list in which one machine is silent', async () => {

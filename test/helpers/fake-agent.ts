@@ -39,6 +39,7 @@ export interface FakeRepo {
   /** Its reserve was given up. */
   isRescued?: boolean;
   attention?: RepoSummary['attention'];
+  lastUp?: OutputOf<'repo.status'>['lastUp'];
   parent?: Guid;
   limits: { memoryBytes: number | null; cpus: number | null };
 }
@@ -53,6 +54,8 @@ export class FakeMachine {
   readonly repos: FakeRepo[] = [];
   /** Functions that fail in `up` and `down` without stopping the pass. */
   failing: string[] = [];
+  /** There is no Rediaccfile in any repository. */
+  isBare = false;
   /** What `validate` finds. */
   findings: OutputOf<'repo.validate'>['findings'] = [];
   /** How the start at boot went, of every repository that is marked for it. */
@@ -218,7 +221,7 @@ export class FakeMachine {
     if (operation === 'machine.autostart') throw new Error('a machine asks this of itself');
     report({ kind: 'step', id: 'x', title, state: 'start' });
     try {
-      const output = this.#work(operation, input, report);
+      const output = this.#work(run, operation, input, report);
       report({ kind: 'step', id: 'x', title, state: 'done', ms: 412 });
       const partial = 'failed' in output && output.failed.length > 0;
       return { run, outcome: partial ? 'partial' : 'done', output, warnings: [] };
@@ -270,6 +273,7 @@ export class FakeMachine {
   }
 
   #work(
+    run: RunId,
     operation: Exclude<RunOperation, 'repo.up-all' | 'repo.down-all' | 'machine.autostart'>,
     input: Input,
     report: (event: RunEvent) => void,
@@ -313,7 +317,12 @@ export class FakeMachine {
           report({ kind: 'step', id: 'up.root', title: 'root up', state: 'failed', detail: 'exit code 1', ms: 100 });
         repo.state = 'up';
         const services = [{ name: 'api', slot: 0, ip: '127.0.11.2', state: 'running', health: 'healthy' }];
-        return { name, guid, state: repo.state, changed: true, services, directories: ['.'], failed: this.#failed() };
+        const failed = this.#failed();
+        const reason = failed.map((one) => `${one.where} (${one.reason})`).join(', ');
+        const outcome = failed.length === 0 ? 'done' : 'partial';
+        repo.lastUp = { run, outcome, at: 1_700_000_000_000, ...(reason === '' ? {} : { reason }) };
+        const directories = this.isBare ? [] : ['.'];
+        return { name, guid, state: repo.state, changed: true, services, directories, failed };
       }
       case 'repo.down':
         if (input.unmount === true) this.#release(repo, input);
@@ -563,5 +572,6 @@ function status(repo: FakeRepo) {
     dockerSocket: `/run/rediacc/docker-${networkId}.sock`,
     volume: open ? { mapping: `/dev/mapper/rediacc-${guid}`, mounted: true } : { mounted: false },
     ...{ units: {}, services: [], limits: repo.limits },
+    ...(repo.lastUp === undefined ? {} : { lastUp: repo.lastUp }),
   };
 }

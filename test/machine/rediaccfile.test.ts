@@ -52,7 +52,8 @@ describe('what stops a run', () => {
       return [exitCode, ...(await called())];
     };
     expect(await calls('--only b')).toEqual([0, 'prep /b', 'up /b']);
-    expect((await desk.json<{ state: string }>('repo status rules')).state).toBe('partial');
+    const status = await desk.json<{ state: string; lastUp: { reason: string } }>('repo status rules');
+    expect([status.state, status.lastUp.reason]).toEqual(['partial', 'not every directory was called']);
     expect(await calls('--changed')).toEqual([0, 'prep /a', 'up /a']);
     await put({ 'b/app/main': 'new' });
     expect(await calls('--changed')).toEqual([0, 'prep /b', 'up /b']);

@@ -28,7 +28,11 @@ export const repoCreate = defineCommand({
   args: { name: argument('NAME', 'how the repository is called', parseWith(repoNameSchema)) },
   options: {
     machine: machineOption,
-    size: requiredOption('--size <size>', 'how much it can hold, e.g. 10G; space is taken as it fills', readSize),
+    size: requiredOption(
+      '--size <size>',
+      'of its image, e.g. 10G, of which header and filesystem take 16 MiB and a little; space is taken as it fills',
+      readSize,
+    ),
     preallocate: flag('--preallocate', 'take all of it on the datastore now, so that a full datastore never hits it'),
     promptPassphrase: flag('--prompt-passphrase', 'choose a passphrase at the terminal instead'),
     ...credentialSource,
@@ -45,7 +49,12 @@ export const repoCreate = defineCommand({
     const subject = `repository "${name}"`;
     const done = `${subject} created on "${machine.name}" (${formatSize(size)}${preallocate ? ', preallocated' : ''}, network id ${end.output?.networkId})`;
     const result = showEnd(command, machine, end, { done, already: `${subject} is created` });
-    if (end.outcome === 'done') showOnce(command, { name, credential, save });
+    if (end.outcome === 'done') {
+      showOnce(command, { name, credential, save });
+      command.io.say(
+        `next: rdc repo mount ${name}; then, with a Rediaccfile in DIR: rdc sync upload -r ${name} --local DIR`,
+      );
+    }
     return result;
   },
 });

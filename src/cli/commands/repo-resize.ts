@@ -18,7 +18,7 @@ export const repoResize = defineCommand({
     'while it is closed, and never smaller than its files need. Repeating a resize that was cut off finishes it.',
   args: { name: repoArgument },
   options: {
-    size: requiredOption('--size <size>', 'how much it can hold from now on, e.g. 20G', (text) =>
+    size: requiredOption('--size <size>', 'of its image from now on, e.g. 20G', (text) =>
       parseValue(OPERATIONS['repo.resize'].input.shape.sizeBytes, parseSize(text)),
     ),
     machine: machineOfRepo,
@@ -35,7 +35,9 @@ export const repoResize = defineCommand({
         runOperation(command, { client, machine }, 'repo.resize', { ...input, credential });
       const end = await withCredential(command, { client, repo, given }, attempt);
       const subject = `repository "${repo.name}"`;
-      const before = end.output === undefined ? '' : `, before: ${formatSize(end.output.beforeBytes)}`;
+      // One that goes on with what was cut off does not know what there was before that.
+      const { beforeBytes = size } = end.output ?? {};
+      const before = beforeBytes === size ? '' : `, before: ${formatSize(beforeBytes)}`;
       return showEnd(command, machine, end, {
         done: `${subject} has ${formatSize(size)} now${before}`,
         already: `${subject} has ${formatSize(size)}`,

@@ -49,8 +49,8 @@ const up = defineCommand({
       const attempt = (credential: Secret | undefined) =>
         runOperation(command, { client, machine }, 'repo.up', { ...input, credential });
       const end = await withCredential(command, { client, repo, given }, attempt);
-      const what = prepOnly ? 'is prepared' : 'is up';
       const called = end.output?.directories ?? [];
+      const what = called.length === 0 ? 'has nothing to start and is open' : prepOnly ? 'is prepared' : 'is up';
       const which = only === undefined && !changed ? '' : ` (called: ${called.join(', ')})`;
       const result = showEnd(command, machine, end, {
         done: `repository "${repo.name}" ${what} on "${machine.name}"${which}`,
