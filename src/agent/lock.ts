@@ -40,7 +40,8 @@ export async function acquireLock(request: LockRequest): Promise<HeldLock> {
   const { directory, key, owner } = request;
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const holder = startHolder(request);
-  const telling = setTimeout(() => void tellOwner(request), TELL_AFTER_MS);
+  // Who it is may be untellable; the waiting goes on all the same.
+  const telling = setTimeout(() => void tellOwner(request).catch(() => undefined), TELL_AFTER_MS);
   const pid = await untilHeld(holder, request.signal).finally(() => clearTimeout(telling));
   if (pid === undefined) throw await busy(request);
   const lost = watchHolder(holder);

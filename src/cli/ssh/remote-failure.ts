@@ -36,10 +36,24 @@ export function explainSilence(silence: Silence): RdcError {
   const refusal = sudo[0];
   if (refusal !== undefined) return sudoRefused(silence, refusal);
   if (exitCode === 127) return notSetUp(target, cause);
+  if (wasKilled(exitCode) && cause === '') return killed(target, exitCode);
   const last = lines.filter((line) => line !== '').at(-1) ?? `${launcher} ended with exit code ${exitCode}`;
   return new RdcError('FAILED', `the agent on machine "${target.machine}" did not answer: ${last}`, {
     hint: `rdc context setup-machine ${target.machine}`,
     cause,
+  });
+}
+
+/** As a shell tells SIGKILL and SIGTERM (sh(1), "128 plus the signal"), and ssh(1) any end by a signal. */
+function wasKilled(exitCode: number): boolean {
+  return [137, 143, 255].includes(exitCode);
+}
+
+/** Like a link that dropped: whoever is on the way to a run that goes on tries again. */
+function killed({ machine }: SshTarget, exitCode: number): RdcError {
+  return new RdcError('CONNECTION_LOST', `what leads to the agent on machine "${machine}" was killed there`, {
+    hint: 'type the command again',
+    cause: `exit code ${exitCode}`,
   });
 }
 

@@ -67,7 +67,12 @@ test('Ctrl-C ends the way there, and cuts off nothing that is said later over th
   const onTheWay = new AbortController();
   const connecting = connectAgent(at.access(bundle, { signal: onTheWay.signal }));
   setTimeout(() => onTheWay.abort(), 300);
-  await expect(connecting).rejects.toMatchObject({ code: 'FAILED' });
+  await expect(connecting).rejects.toMatchObject({ code: 'CONNECTION_LOST' });
+});
+
+test('a bridge that is killed before it answers is a lost connection', async () => {
+  writeFileSync(at.launcher, '#!/bin/sh\nkill -9 $$\n', { mode: 0o755 });
+  await expect(connectAgent(at.access(await fakeAgent('0.1.0')))).rejects.toMatchObject({ code: 'CONNECTION_LOST' });
 });
 
 test('a machine whose daemon does not answer is no case for an upgrade', async () => {

@@ -116,6 +116,18 @@ describe('no hello', () => {
     });
   });
 
+  test('one that was killed on the way is a lost connection; control: one that aborts has broken', () => {
+    for (const exitCode of [137, 143, 255]) {
+      expect(explain(exitCode, '')).toMatchObject({
+        code: 'CONNECTION_LOST',
+        message: 'what leads to the agent on machine "prod-1" was killed there',
+        hint: 'type the command again',
+      });
+    }
+    expect(explain(134, '')).toMatchObject({ code: 'FAILED' });
+    expect(explain(137, 'out of memory')).toMatchObject({ code: 'FAILED' });
+  });
+
   test('root needs no sudo', () => {
     expect(elevate({ ...target, user: 'root' }, ['renet', 'connect'])).toEqual(['renet', 'connect']);
     expect(elevate(target, ['renet', 'connect'])).toEqual(['env', 'LC_ALL=C', 'sudo', '-n', 'renet', 'connect']);
