@@ -25,6 +25,7 @@ const LONG_FILES = [
   'rediaccfile',
   'isolation',
   'refusals',
+  'random-kills',
   'step-matrix',
   'disk-full',
 ];
