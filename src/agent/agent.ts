@@ -6,7 +6,7 @@ import { RdcError } from '../protocol/errors.ts';
 import { agentVersion } from './agent-version.ts';
 import { openCompose } from './compose-stream.ts';
 import { createHandlers } from './create-handlers.ts';
-import { endFunctions } from './function-units.ts';
+import { endFunctions, functionRuns } from './function-units.ts';
 import { AGENT_LAUNCHER, LIB_DIR, LOCK_DIR, ROLLED_BACK_FILE, RUNS_DIR } from './layout.ts';
 import { createLinuxSystem } from './linux-system.ts';
 import { readMachine } from './machine-record.ts';
@@ -62,6 +62,7 @@ export async function createAgent({ bundle, log, ...hooks }: AgentHooks): Promis
     createSystem: (signal) => hooked(createSystem(signal)),
     subjectsOf: (operation, input) => runSubjects(createSystem(), operation, input),
     endUnits: (run) => endFunctions(createSystem(), run),
+    unitRuns: () => functionRuns(createSystem()),
     onEnded: (end) => supervisor.ended(end),
     log,
   });
@@ -82,7 +83,6 @@ export async function createAgent({ bundle, log, ...hooks }: AgentHooks): Promis
     if (runs.active() + transfers.size + upgrades.size === 0) hooks.stopAccepting();
     // Which may take hours: until then what is up is watched on.
     await workDone();
-    await settle();
     hooks.stopAccepting();
     // What came in just before.
     await settle();

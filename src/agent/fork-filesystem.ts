@@ -1,5 +1,6 @@
 // The filesystem of a fork: checked, with a UUID of its own, and with containers that dockerd does not start by itself.
 import { command } from '../lifecycle/command.ts';
+import { exitCodeOf } from '../lifecycle/luks.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
 import { mountVolume } from '../lifecycle/volume.ts';
@@ -17,6 +18,9 @@ export async function renewFilesystem(system: System, target: RepoTarget): Promi
     const check = { ...command('e2fsck', '-p', device), allow: [CORRECTED], timeoutMs: Number.POSITIVE_INFINITY };
     await system.run(check);
   } catch (error) {
+    const exitCode = exitCodeOf(error);
+    // Killed or cancelled, it has found nothing.
+    if (exitCode === undefined || exitCode > 128) throw error;
     throw new RdcError('VOLUME_DAMAGED', `the filesystem in the copy "${name}" has errors`, { cause: error });
   }
   const { stdout } = await system.run(command('tune2fs', '-l', device));

@@ -54,8 +54,11 @@ export async function opens(system: System, { paths, name }: RepoTarget, key: Se
   try {
     return (await system.run(test)).exitCode === 0;
   } catch (error) {
-    // 1: the slot is not active, or the image is no LUKS device; 4: the image cannot be read (cryptsetup(8)).
-    if (slot !== undefined && exitCodeOf(error) === 1) return false;
+    // 1: the slot is not active, or the image is no LUKS device; 4: the image cannot be read (cryptsetup(8)). What was cancelled,
+    // killed or had no memory says nothing about the image.
+    const exitCode = exitCodeOf(error);
+    if (slot !== undefined && exitCode === 1) return false;
+    if (exitCode !== 1 && exitCode !== 4) throw error;
     throw new RdcError('VOLUME_DAMAGED', `the image of repository "${name}" cannot be read as an encrypted volume`, {
       cause: error,
     });

@@ -11,10 +11,10 @@ import {
 } from '../lifecycle/space-floors.ts';
 import type { Step } from '../lifecycle/step.ts';
 import type { System } from '../lifecycle/system.ts';
-import { closeVolumeSteps } from '../lifecycle/volume.ts';
 import { RdcError } from '../protocol/errors.ts';
 import type { RunContext } from './handlers.ts';
-import { carryOut, type Workbench } from './repo-workbench.ts';
+import { carryOut, closeQuietly, type Workbench } from './repo-workbench.ts';
+import { undo } from './undo.ts';
 
 export interface Opening {
   /** Up to the open mapping. */
@@ -44,7 +44,7 @@ export async function openVolume(bench: Workbench, context: RunContext, opening:
     const { stdout } = await context.system.run({ ...ext4Superblock(target.paths.mapperDevice), allow: [1] });
     refuseReplayWithoutRoom(target, room, parseExt4(stdout));
   } catch (error) {
-    await carryOut(bench, { ...context, report: () => undefined }, closeVolumeSteps(target)).catch(() => undefined);
+    await undo(context, 'the opening', (lasting) => closeQuietly(lasting, bench));
     throw error;
   }
   const mounted = await carryOut(bench, context, opening.mount);

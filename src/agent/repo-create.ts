@@ -77,11 +77,11 @@ async function refuseOtherCredential(
 }
 
 async function makeVolume(input: Input, context: RunContext, bench: Workbench): Promise<void> {
-  const { system, report } = context;
+  const { system, undoing, report } = context;
   const { target, store, record } = bench;
   const opening = openVolumeSteps(target, { credential: input.credential }) as Step<CreateFacts>[];
   const closing = closeVolumeSteps(target) as Step<CreateFacts>[];
-  const run = { system, report, observe: () => observeNew(system, bench) };
+  const run = { system, undoing, report, observe: () => observeNew(system, bench) };
   try {
     // Of an attempt that was cut off: the size or the key may have been another, the header half written.
     const left = await Promise.all([target.paths.image, target.paths.headerBackup].map((path) => system.stat(path)));

@@ -30,7 +30,8 @@ import { replayRoom } from './open-volume.ts';
 import { freeBytes } from './repo-create.ts';
 import { stateOf } from './repo-queries.ts';
 import { credentialMissing, identity, keyFor } from './repo-volume.ts';
-import { openWorkbench, type Workbench } from './repo-workbench.ts';
+import { closeQuietly, openWorkbench, type Workbench } from './repo-workbench.ts';
+import { undo } from './undo.ts';
 
 type Input = InputOf<'repo.resize'>;
 type Output = OutputOf<'repo.resize'>;
@@ -105,7 +106,7 @@ async function resizeOffline(bench: Workbench, context: RunContext, wanted: Want
     await note(bench, { sizeBytes, offline: true });
     await converge(work, run);
   } catch (error) {
-    await closeQuietly(bench, context);
+    await undo(context, 'the opening', (lasting) => closeQuietly(lasting, bench));
     throw error;
   }
   await converge(after, run);
@@ -156,18 +157,12 @@ async function refuseShrink(bench: Workbench, { system }: RunContext, wantedByte
   }
 }
 
-/** The error that brought us here is the one to tell. What resists is closed by the same command again. */
-async function closeQuietly(bench: Workbench, context: RunContext): Promise<void> {
-  const run = { ...runOf(bench, context), report: () => undefined };
-  await converge(closeVolumeSteps(bench.target) as Step<ResizeFacts>[], run).catch(() => undefined);
-}
-
 async function note({ store, record }: Workbench, resize: Workbench['record']['resize']): Promise<void> {
   await store.save({ ...record, resize });
 }
 
-function runOf(bench: Workbench, { system, report }: RunContext) {
-  return { system, report, observe: (before?: ResizeFacts) => observeResize(system, bench, before) };
+function runOf(bench: Workbench, { system, undoing, report }: RunContext) {
+  return { system, undoing, report, observe: (before?: ResizeFacts) => observeResize(system, bench, before) };
 }
 
 function unitOf({ record }: Workbench): string {

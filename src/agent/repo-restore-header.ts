@@ -16,7 +16,7 @@ import type { Finished, RunContext } from './handlers.ts';
 import { opens, opensBackup } from './key-slots.ts';
 import { MEMORY_HARD_LOCK } from './layout.ts';
 import { identity } from './repo-volume.ts';
-import { carryOut, openWorkbench, type Workbench, workbenchBy } from './repo-workbench.ts';
+import { carryOut, closeQuietly, openWorkbench } from './repo-workbench.ts';
 import { undo } from './undo.ts';
 
 interface HeaderFacts {
@@ -50,17 +50,12 @@ export async function restoreHeader(
     await carryOut(bench, context, openVolumeSteps(target, await backupKey(system, target, input.credential)));
     await mustHoldData(system, target);
   } catch (error) {
-    await undo(context, 'the trial of the backup', (lasting) => closeAgain(lasting, bench));
+    await undo(context, 'the trial of the backup', (lasting) => closeQuietly(lasting, bench));
     throw error;
   }
-  await closeAgain(system, bench);
+  await closeQuietly(system, bench);
   await converge(restoring, { system, report: context.report, observe });
   return { outcome: 'done', output: { ...identity(bench), changed: true } };
-}
-
-async function closeAgain(system: System, bench: Workbench): Promise<void> {
-  const { target, observe } = await workbenchBy(system, bench);
-  await converge<RepoFacts>(closeVolumeSteps(target), { system, report: () => undefined, observe });
 }
 
 function refuseOpen({ mounted, units, image }: RepoFacts, name: string): void {

@@ -3,13 +3,13 @@
 import type { DaemonSettings } from '../lifecycle/daemon.ts';
 import type { RepoFacts } from '../lifecycle/facts.ts';
 import { observeRepo } from '../lifecycle/facts.ts';
-import type { PlanRun } from '../lifecycle/run-plan.ts';
 import { converge, planSteps } from '../lifecycle/run-plan.ts';
 import type { Step } from '../lifecycle/step.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
 import type { DeclaredFile } from '../lifecycle/units.ts';
 import { declaredFiles } from '../lifecycle/units.ts';
+import { closeVolumeSteps } from '../lifecycle/volume.ts';
 import type { RepoRef } from '../protocol/ids.ts';
 import type { QueryContext, RunContext } from './handlers.ts';
 import { observeDockerData } from './host-docker.ts';
@@ -75,6 +75,12 @@ export async function carryOut(
     context.report({ kind: 'plan', steps: planSteps(steps, await bench.observe()) });
     return false;
   }
-  const run: PlanRun<RepoFacts> = { system: context.system, report: context.report, observe: bench.observe };
-  return converge(steps, run);
+  const { system, undoing, report } = context;
+  return converge(steps, { system, undoing, report, observe: bench.observe });
+}
+
+/** Closes its volume again, without a word; by a system that outlives a cancellation, after one. Throws what the closing throws. */
+export async function closeQuietly(system: System, bench: Workbench): Promise<void> {
+  const { target, observe } = await workbenchBy(system, bench);
+  await converge(closeVolumeSteps(target), { system, report: () => undefined, observe });
 }

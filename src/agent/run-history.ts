@@ -36,16 +36,22 @@ async function summarize(directory: string, run: RunId): Promise<RunSummary | un
   };
 }
 
+export interface Recovery {
+  /** Of which function units are there. */
+  unitRuns(): Promise<RunId[]>;
+  endUnits(run: RunId): Promise<void>;
+  onTrouble(message: string): void;
+}
+
 /**
  * Marks runs without a result whose daemon is gone. `endUnits` comes first, so that a crash in between repeats both. What a full
  * disk does not take is told: without a mark they are told as interrupted all the same.
  */
-export async function recoverRuns(
-  runsDir: string,
-  endUnits: (run: RunId) => Promise<void>,
-  onTrouble: (message: string) => void,
-): Promise<void> {
-  for (const run of await runIds(runsDir)) {
+export async function recoverRuns(runsDir: string, { unitRuns, endUnits, onTrouble }: Recovery): Promise<void> {
+  const known = await runIds(runsDir);
+  // Of a run whose directory the disk did not take.
+  for (const run of await unitRuns()) if (!known.includes(run)) await endUnits(run);
+  for (const run of known) {
     const directory = `${runsDir}/${run}`;
     const request = await readRequest(directory);
     if (request === undefined || (await readResult(directory)) !== undefined || (await isGoingOn(directory))) continue;

@@ -26,6 +26,10 @@ export function createRuns(deps: RunsDeps): Runs {
 class RunRegistry implements Runs {
   readonly #deps: RunsDeps;
   readonly #live = new Map<RunId, LiveRun>();
+  /** Asked for, and not yet live: most wait for a lock. */
+  readonly #beginning = new Set<Promise<RunId>>();
+  /** Nothing begins any more. */
+  #over: RdcError | undefined;
   readonly #remembered = new Map<RunId, RunSource>();
   readonly #owed: OwedResults;
   readonly #asked = new AskedOnce<RunId>();
@@ -38,7 +42,13 @@ class RunRegistry implements Runs {
 
   async start(request: RunStart): Promise<RunId> {
     const { options, signal } = request;
-    return await this.#asked.answer(options.key, () => this.#begin(request), signal);
+    return await this.#asked.answer(options.key, () => this.#counted(request), signal);
+  }
+
+  async #counted(request: RunStart): Promise<RunId> {
+    const begin = this.#begin(request);
+    this.#beginning.add(begin);
+    return await begin.finally(() => this.#beginning.delete(begin));
   }
 
   async #begin(request: RunStart): Promise<RunId> {
@@ -73,6 +83,8 @@ class RunRegistry implements Runs {
       const waitMs = Math.max(0, Math.round(until - performance.now()));
       const locks = await takeLocks(this.#deps.lockDir, subjects, { owner, waitMs, signal, onWait });
       try {
+        if (this.#over !== undefined) throw this.#over;
+        await this.#endOfThoseBefore(subjects);
         const now = await this.#deps.subjectsOf(operation, input);
         if (now.map(({ key }) => key).join() === subjects.map(({ key }) => key).join()) return { subjects, locks };
       } catch (error) {
@@ -83,10 +95,17 @@ class RunRegistry implements Runs {
     }
   }
 
+  /** Its lock is free as soon as the process that holds it for us is killed; what it was doing has not ended then. */
+  async #endOfThoseBefore(subjects: readonly { key: string }[]): Promise<void> {
+    const keys = subjects.map(({ key }) => key);
+    const before = [...this.#live.values()].filter((run) => run.keys.some((key) => keys.includes(key)));
+    await Promise.all(before.map((run) => run.ended));
+  }
+
   async #carryOut({ operation, input, options, actor }: RunStart, live: LiveRun, log: RunLog, locks: HeldLock[]) {
     const { run } = live.owner;
     const { signal } = live.controller;
-    for (const lock of locks) lock.onLost(() => live.controller.abort(lockLost(run)));
+    for (const lock of locks) lock.onLost(() => this.#abort(live, lockLost(run)));
     const result = await carryOutRun({
       operation,
       input,
@@ -127,6 +146,7 @@ class RunRegistry implements Runs {
   }
 
   cancelAll(why: RdcError): void {
+    this.#over = why;
     for (const live of this.#live.values()) this.#abort(live, why);
   }
 
@@ -161,16 +181,19 @@ class RunRegistry implements Runs {
   }
 
   active(): number {
-    return this.#live.size;
+    return this.#live.size + this.#beginning.size;
   }
 
   async settle(): Promise<void> {
-    while (this.#live.size > 0) await Promise.all([...this.#live.values()].map((run) => run.ended));
+    while (this.active() > 0) {
+      await Promise.allSettled([...this.#beginning, ...[...this.#live.values()].map((run) => run.ended)]);
+    }
     await this.#pruning;
   }
 
   async recover(): Promise<void> {
-    await recoverRuns(this.#deps.runsDir, (run) => this.#endUnits(run), this.#deps.log);
+    const { runsDir, log, unitRuns } = this.#deps;
+    await recoverRuns(runsDir, { unitRuns, endUnits: (run) => this.#endUnits(run), onTrouble: log });
     this.#prune();
   }
 

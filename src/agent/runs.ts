@@ -21,6 +21,8 @@ export interface RunsDeps {
   subjectsOf(operation: RunOperation, input: unknown): Promise<RunSubject[]>;
   /** Ends what a run has started beside child processes: its function units. */
   endUnits(run: RunId): Promise<void>;
+  /** Runs of which something beside child processes is there, whoever has started them. */
+  unitRuns(): Promise<RunId[]>;
   /** A run that was no dry run has ended, its locks free. */
   onEnded?(end: RunEnd): void;
   /** For the log of the daemon. */
@@ -54,13 +56,14 @@ export interface Runs {
   follow(run: RunId, following: Following): Promise<RunResult>;
   /** False: it has ended already. Resolves when the request is noted; follow the run to see it end. */
   cancel(run: RunId, actor: string): Promise<boolean>;
-  /** Every run of this daemon, as `cancel` does. */
+  /** Every run of this daemon, as `cancel` does; and none begins any more. */
   cancelAll(why: RdcError): void;
   /** The run of this daemon that holds the lock of this key. */
   busy(key: string): RunOwner | undefined;
   list(limit: number): Promise<RunSummary[]>;
+  /** Runs that go on or wait to begin. */
   active(): number;
-  /** Resolves when no run goes on. */
+  /** Resolves when no run goes on, and none waits to begin. */
   settle(): Promise<void>;
   /** At start, before anything new begins: ends what a dead daemon has left and marks its runs interrupted. */
   recover(): Promise<void>;

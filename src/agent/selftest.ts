@@ -10,6 +10,7 @@ import type { RunId } from '../protocol/ids.ts';
 import { OPERATIONS } from '../protocol/operations.ts';
 import { agentVersion } from './agent-version.ts';
 import { createHandlers } from './create-handlers.ts';
+import { UNIT_RUN } from './function-units.ts';
 import { createLinuxSystem } from './linux-system.ts';
 import { acquireLock } from './lock.ts';
 
@@ -68,7 +69,7 @@ async function tryOut(directory: string): Promise<string | undefined> {
   await system.writeFile(`${directory}/file`, 'written', 0o600);
   const { stdout } = await system.run(command('cat', `${directory}/file`));
   if (stdout !== 'written') return 'a file does not hold what was written into it';
-  const run = `000000000000-${randomBytes(4).toString('hex')}` as RunId;
+  const run = `${UNIT_RUN}${randomBytes(4).toString('hex')}` as RunId;
   const owner = { run, operation: 'selftest', actor: 'renet' };
   const lock = await acquireLock({ directory, key: 'selftest', subject: 'the self-test', owner, waitMs: 0 });
   await lock.release();

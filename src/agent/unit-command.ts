@@ -7,7 +7,7 @@ import { RdcError } from '../protocol/errors.ts';
 import type { RunEvent } from '../protocol/events.ts';
 import type { Guid, RunId } from '../protocol/ids.ts';
 import { guidSchema } from '../protocol/ids.ts';
-import { endFunctions } from './function-units.ts';
+import { endFunctions, UNIT_RUN } from './function-units.ts';
 import type { RunContext } from './handlers.ts';
 import { LOCK_DIR } from './layout.ts';
 import { createLinuxSystem } from './linux-system.ts';
@@ -33,7 +33,7 @@ export async function unitCommand(args: readonly string[]): Promise<number> {
 async function downAtShutdown(guid: Guid): Promise<number> {
   const controller = new AbortController();
   const system = createLinuxSystem({ signal: controller.signal });
-  const run = `000000000000-${process.pid.toString(16).padStart(8, '0')}` as RunId;
+  const run = `${UNIT_RUN}${process.pid.toString(16).padStart(8, '0')}` as RunId;
   const context = {
     system,
     run,

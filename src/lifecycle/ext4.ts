@@ -56,7 +56,9 @@ export function checkExt4(device: string): Command {
 }
 
 export function explainCheckFailure(error: unknown, name: string, image: string): unknown {
-  if (exitCodeOf(error) === undefined) return error;
+  const exitCode = exitCodeOf(error);
+  // Killed or cancelled, it has found nothing.
+  if (exitCode === undefined || exitCode > 128) return error;
   return new RdcError('VOLUME_DAMAGED', `the filesystem of repository "${name}" has faults that need a decision`, {
     hint: `on the server: cryptsetup open ${image} check && e2fsck -f /dev/mapper/check; cryptsetup close check`,
     cause: error,

@@ -11,6 +11,8 @@ const POLL_MS = 100;
 
 export interface PlanRun<Facts> {
   system: System;
+  /** Outlives a cancellation, after which `system` does nothing any more: undoes what a step has begun. Default: `system`. */
+  undoing?: System;
   report: Report;
   /** `before`: an earlier look of this run, for what only a step that says so can have changed (Step.changesUnitFiles). */
   observe(before?: Facts): Promise<Facts>;
@@ -91,10 +93,11 @@ async function settle<Facts>(step: Step<Facts>, before: Facts, { system, observe
   }
 }
 
-async function undo<Facts>(step: Step<Facts>, facts: Facts, { system, report }: PlanRun<Facts>): Promise<void> {
+async function undo<Facts>(step: Step<Facts>, facts: Facts, run: PlanRun<Facts>): Promise<void> {
+  const { system, undoing = system, report } = run;
   for (const action of step.undo?.(facts) ?? []) {
     try {
-      await perform(system, action);
+      await perform(undoing, action);
     } catch (error) {
       const reason = messageOf(error);
       report({ kind: 'warning', message: `could not undo "${step.title}": ${describeAction(action)}: ${reason}` });

@@ -5,7 +5,7 @@ import { isCode, RdcError } from '../protocol/errors.ts';
 import type { Secret } from '../protocol/secret.ts';
 import { type Command, command } from './command.ts';
 import type { RepoFacts } from './facts.ts';
-import { attachLoop, detachLoop, explainOpenFailure, luksOpen, oneAtATime } from './luks.ts';
+import { attachLoop, detachLoop, exitCodeOf, explainOpenFailure, luksOpen, oneAtATime } from './luks.ts';
 import { explainKeyFileFailure, luksOpenWithKeyFile } from './luks-key-file.ts';
 import type { Action, Step } from './step.ts';
 import { makeDirectory, run } from './step.ts';
@@ -130,8 +130,15 @@ function openStep(target: RepoTarget, key: Key | undefined): Step<RepoFacts> {
  */
 export function mountVolume({ paths: { mapperDevice, mountPoint }, preallocated }: RepoTarget): Command {
   const options = preallocated ? [] : ['-o', 'discard'];
-  return command('mount', '--rw', '-t', 'ext4', ...options, mapperDevice, mountPoint);
+  // A journal is played back in it, on a slow disk for minutes, and ending that helps nobody.
+  return {
+    ...command('mount', '--rw', '-t', 'ext4', ...options, mapperDevice, mountPoint),
+    timeoutMs: Number.POSITIVE_INFINITY,
+  };
 }
+
+/** mount(8), "exit status": the kernel refused. */
+const MOUNT_FAILED = 32;
 
 function mountStep(target: RepoTarget): Step<RepoFacts> {
   const { paths, name } = target;
@@ -141,11 +148,14 @@ function mountStep(target: RepoTarget): Step<RepoFacts> {
     already: 'the filesystem is mounted',
     isDone: (facts) => facts.mounted,
     actions: () => [makeDirectory(paths.mountPoint, 0o755), run(mountVolume(target))],
-    explain: (error) =>
-      new RdcError('VOLUME_DAMAGED', `the filesystem of repository "${name}" cannot be mounted`, {
+    // Another end is that of mount(8) itself, as when it was killed or cancelled: the filesystem has said nothing.
+    explain: (error) => {
+      if (exitCodeOf(error) !== MOUNT_FAILED) return error;
+      return new RdcError('VOLUME_DAMAGED', `the filesystem of repository "${name}" cannot be mounted`, {
         hint: `on the server: cryptsetup open ${paths.image} check && fsck.ext4 /dev/mapper/check; cryptsetup close check`,
         cause: error,
-      }),
+      });
+    },
     undo: () => [run(command('cryptsetup', 'close', paths.mapping))],
   };
 }

@@ -30,6 +30,7 @@ const runs = createRuns({
   self,
   createSystem: (signal) => createLinuxSystem({ signal }),
   subjectsOf: async () => [{ key: 'shop', subject: '"shop"', repo: 'shop' }],
+  unitRuns: async () => [],
   endUnits: async (run) => void process.stdout.write(`ended units of ${run}\n`),
   log,
 });

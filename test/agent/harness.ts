@@ -57,6 +57,7 @@ export async function runsIn(directory: string, handlers: Partial<Handlers>, mor
       return [{ key: repo === 'shop' ? GUID : repo, subject: JSON.stringify(repo), repo }];
     },
     endUnits: async () => undefined,
+    unitRuns: async () => [],
     log: (message) => troubles.push(message),
     ...more,
   });

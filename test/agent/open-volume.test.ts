@@ -55,7 +55,7 @@ describe('below the floor of the datastore', () => {
       const { context, done } = volume.contextOf({ freeBytes: 63 * MIB, dryRun });
       await expect(mountRepo({ repo: GUID, credential: KEY }, context)).rejects.toMatchObject({
         code: 'NO_SPACE',
-        message: `the datastore ${volume.datastore} is full: 63M are free, 64M are needed to open repository "shop"`,
+        message: `the datastore ${volume.datastore} is full: 63M are free to root, 64M are needed to open repository "shop"`,
         hint: expect.stringContaining('rdc machine status'),
       });
       expect(done).toEqual([]);

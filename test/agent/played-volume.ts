@@ -23,6 +23,8 @@ export const HEADER = 16 * MIB;
 export interface World {
   /** The machine stops for good after so many changes. */
   changes?: number;
+  /** The run is cancelled when this program is about to start with these words. */
+  cancelAt?: string;
   /** The kernel's table says that it is mounted, wherever it is. */
   isMounted?: boolean;
   dryRun?: boolean;
@@ -108,8 +110,10 @@ export class PlayedVolume {
   }
 
   /** `done`: the programs that changed something; `events`: what was told. */
-  contextOf({ changes = Number.POSITIVE_INFINITY, ...world }: World = {}) {
-    const real = createLinuxSystem({});
+  contextOf({ changes = Number.POSITIVE_INFINITY, cancelAt, ...world }: World = {}) {
+    const controller = new AbortController();
+    const cancelling = createLinuxSystem({ signal: controller.signal });
+    const lasting = createLinuxSystem();
     const plan: PlanStep[] = [];
     const events: RunEvent[] = [];
     const done: string[] = [];
@@ -122,15 +126,19 @@ export class PlayedVolume {
       };
     };
     const looksOnly = ({ file, args }: Command) =>
-      ['systemctl', 'dumpe2fs'].includes(file) || args.includes('luksDump') || args.includes('-P');
-    const change = acting(async (command: Command) => {
-      done.push(command.file);
-      return this.#perform(real, world, command);
-    });
-    const system: System = {
+      ['systemctl', 'dumpe2fs', 'stat'].includes(file) ||
+      ['luksDump', '--list', '-P'].some((word) => args.includes(word));
+    const change = (real: System) =>
+      acting(async (command: Command) => {
+        if (cancelAt !== undefined && `${command.file} ${command.args.join(' ')}`.startsWith(cancelAt))
+          controller.abort();
+        done.push(command.file);
+        return this.#perform(real, world, command);
+      });
+    const systemOn = (real: System): System => ({
       ...real,
       ...this.#kernel(real, world),
-      run: async (command) => (looksOnly(command) ? this.#perform(real, world, command) : change(command)),
+      run: async (command) => (looksOnly(command) ? this.#perform(real, world, command) : change(real)(command)),
       writeFile: acting(async (path, text, mode) => {
         if (this.#isOurs(path)) await real.writeFile(path, text, mode);
         else this.#elsewhere.set(path, text);
@@ -142,14 +150,14 @@ export class PlayedVolume {
       makeDirectory: acting(async (path, mode) => {
         if (this.#isOurs(path)) await real.makeDirectory(path, mode);
       }),
-    };
+    });
     const report = (event: RunEvent) => {
       events.push(event);
       if (event.kind === 'plan') plan.push(...event.steps);
     };
     const context = {
-      system,
-      undoing: system,
+      system: systemOn(cancelling),
+      undoing: systemOn(lasting),
       report,
       dryRun: world.dryRun ?? false,
       run: 'x',

@@ -66,6 +66,16 @@ describe.each([
     }
   }, 120_000);
 
+  test.each(['cryptsetup open', 'e2fsck', 'systemd-run'])(
+    'cancelled at %s, it is closed again, and the same command finishes it',
+    async (cancelAt) => {
+      await expect(resize(size, { cancelAt })).rejects.toMatchObject({ code: 'CANCELLED' });
+      expect([attached(), volume.mapping]).toEqual([[], undefined]);
+      expect((await resize(size)).output).toMatchObject({ changed: true });
+      expectWhole();
+    },
+  );
+
   test('cut off and given up: back to what it was', async () => {
     await expect(resize(size, { changes: 8 })).rejects.toThrow('killed');
     expect(note()).toMatchObject({ sizeBytes: size });

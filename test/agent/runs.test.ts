@@ -318,6 +318,53 @@ describe('contention', () => {
   });
 });
 
+test('one whose lock was broken has ended before another begins, and its units with it', async () => {
+  const directory = await temporaryDirectory();
+  const told: string[] = [];
+  const [begun, { opened, open }] = [gate(), gate()];
+  const { runs } = await runsIn(
+    directory,
+    upHandler(async ({ run }) => {
+      told.push(`begins ${run}`);
+      if (told.length > 1) return;
+      begun.open();
+      // Its programs take their time.
+      await opened;
+      told.push(`ends ${run}`);
+    }),
+    { endUnits: async (run) => void told.push(`units of ${run}`) },
+  );
+  const first = await runs.start(SHOP);
+  await begun.opened;
+  const waiting = runs.start({ ...SHOP, options: { dryRun: false, waitMs: 30_000 } });
+  const label = async () => (await readdir(join(directory, 'locks'))).filter((name) => name.endsWith('.json'));
+  const [before = ''] = await label();
+  process.kill(Number(before.split('.')[1]), 'SIGKILL');
+  // The other one has the lock now.
+  await until(async () => (await label()).some((name) => name !== before));
+  expect(told).toEqual([`begins ${first}`, `units of ${first}`]);
+  open();
+  const second = await waiting;
+  await followed(runs, second);
+  expect(told.indexOf(`begins ${second}`)).toBeGreaterThan(told.indexOf(`ends ${first}`));
+});
+
+test('what waits counts as going on, and does not begin when the machine goes down', async () => {
+  const { opened, open } = gate();
+  const { runs } = await runsIn(
+    await temporaryDirectory(),
+    upHandler(() => opened),
+  );
+  await runs.start(SHOP);
+  const waiting = runs.start({ ...SHOP, options: { dryRun: false, waitMs: 30_000 } });
+  expect(runs.active()).toBe(2);
+  runs.cancelAll(new RdcError('CANCELLED', 'the machine is going down'));
+  open();
+  await expect(waiting).rejects.toMatchObject({ message: 'the machine is going down' });
+  await runs.settle();
+  expect([runs.active(), (await runs.list(10)).length]).toEqual([0, 1]);
+});
+
 describe('cancelling', () => {
   test('ends the whole process tree, waits for its units, and says who did it', async () => {
     const ended: string[] = [];
@@ -480,6 +527,17 @@ describe('the next daemon', () => {
     const { runs } = await runsIn(directory, {});
     await runs.recover();
     expect(await runs.list(1)).toMatchObject([{ run, endedAt }]);
+  });
+
+  test('ends the units of a run whose directory no disk has taken; control: those of one that goes on stay', async () => {
+    const directory = await temporaryDirectory();
+    const [without, going] = ['000000000001-00000001', '000000000001-00000002'] as const;
+    await leave(directory, going, { ...(await identifyProcess(process.pid)) });
+    const ended: string[] = [];
+    const endUnits = async (run: string) => void ended.push(run);
+    const { runs } = await runsIn(directory, {}, { endUnits, unitRuns: async () => [without, going] as RunId[] });
+    await runs.recover();
+    expect(ended).toEqual([without]);
   });
 
   test('starts also where the disk takes no mark, and tells of the run as interrupted', async () => {
