@@ -8,6 +8,7 @@ import { command } from '../lifecycle/command.ts';
 import type { System } from '../lifecycle/system.ts';
 import { messageOf, RdcError } from '../protocol/errors.ts';
 import { type Agent, createAgent } from './agent.ts';
+import { finishUnits } from './install-units.ts';
 import { LOCK_DIR } from './layout.ts';
 import { agentDirectories, removeLeftFiles } from './left-files.ts';
 import { endLeftPrograms, endLeftStreams, ownCgroup } from './left-programs.ts';
@@ -34,7 +35,9 @@ export async function runDaemon(args: readonly string[]): Promise<undefined> {
   process.on('unhandledRejection', (reason) => log(`unhandled: ${String(reason)}`));
   await endPredecessor(agent.createSystem(), log);
   await agent.runs.recover();
-  const served = 'fd' in where ? noteServed(log) : () => undefined;
+  const isInstalled = 'fd' in where;
+  if (isInstalled) await endUpgrade(agent.createSystem(), log);
+  const served = isInstalled ? noteServed(log) : () => undefined;
   server.on('connection', (socket) => void serveSession(socket, agent).then(served));
   await listen(server, where);
   await agent.supervisor.start().catch((error: unknown) => log(`supervisor: ${String(error)}`));
@@ -76,6 +79,16 @@ async function endPredecessor(system: System, log: (message: string) => void): P
     (error: unknown) => log(`left by the daemon before this one, and perhaps still there: ${messageOf(error)}`),
   );
   await Promise.race([told, sleep(LOOK_AT_FILES_MS, undefined, { ref: false })]);
+}
+
+/** `current` leads to this bundle, and the upgrade that brought it may have been killed before its units were in place. */
+async function endUpgrade(system: System, log: (message: string) => void): Promise<void> {
+  try {
+    const written = await finishUnits(system);
+    if (written.length > 0) log(`left by an upgrade that was cut off, and written: ${written.join(', ')}`);
+  } catch (error) {
+    log(`the units of this agent are not in place: ${messageOf(error)}`);
+  }
 }
 
 async function endFiles(system: System): Promise<string[]> {

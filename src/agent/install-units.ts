@@ -78,8 +78,18 @@ export async function staleUnitFiles(system: System): Promise<string[]> {
   return stale;
 }
 
+/** There while they are being written, until systemd has read them. */
+const UNDER_WAY = `${LIB_DIR}/units-under-way`;
+
+/** What an upgrade or a setup that was cut off has left to do. Paths of what was written. */
+export async function finishUnits(system: System): Promise<string[]> {
+  const isCutOff = (await system.stat(UNDER_WAY)) !== undefined || (await staleUnitFiles(system)).length > 0;
+  return isCutOff ? await installUnits(system) : [];
+}
+
 /** Paths of what was written. Starts the agent's socket; a running daemon is left alone. */
 export async function installUnits(system: System): Promise<string[]> {
+  const isCutOff = (await system.stat(UNDER_WAY)) !== undefined;
   const changed: string[] = [];
   for (const { path, text, mode } of FILES) {
     const before = await system.readFile(path);
@@ -87,12 +97,14 @@ export async function installUnits(system: System): Promise<string[]> {
     // A first setup is no boot. Once the unit is there, whatever starts what multi-user.target wants would start it as well; an
     // upgrade says nothing of it, since this boot's own start may still be due.
     if (before === undefined && path === AUTOSTART_FILE) await system.writeFile(AUTOSTARTED_FLAG, '', 0o644);
+    if (changed.length === 0) await system.writeFile(UNDER_WAY, '', 0o644);
     await system.writeFile(path, text, mode);
     changed.push(path);
   }
-  if (changed.length > 0) await system.run(command('systemctl', 'daemon-reload'));
+  if (changed.length > 0 || isCutOff) await system.run(command('systemctl', 'daemon-reload'));
   await system.run(command('systemctl', 'enable', '--quiet', '--now', AGENT_SOCKET_UNIT));
   await system.run(command('systemctl', 'enable', '--quiet', AUTOSTART_UNIT));
+  await system.remove(UNDER_WAY);
   return changed;
 }
 

@@ -43,13 +43,17 @@ export async function receiveUpgrade(body: Readable, upgrade: Upgrade, deps: Upg
   }
 }
 
+/** Of directories in which a bundle arrives; one of an agent that was killed meanwhile stays. */
+const INCOMING = '.incoming.';
+const LONGEST_UPLOAD_MS = 3_600_000;
+
 /** Two workstations may bring a bundle at the same time. */
 const oneAtATime = pLimit(1);
 
 async function install(body: Readable, upgrade: Upgrade, deps: UpgradeDeps): Promise<void> {
   const versions = join(deps.libDir, 'versions');
   await mkdir(versions, { recursive: true });
-  const incoming = await mkdtemp(join(deps.libDir, '.incoming.'));
+  const incoming = await mkdtemp(join(deps.libDir, INCOMING));
   try {
     const bundle = join(incoming, 'renet.mjs');
     await receive(body, upgrade, bundle);
@@ -126,8 +130,14 @@ async function point(link: string, target: string): Promise<void> {
   await syncDirectory(join(link, '..'));
 }
 
-/** Only `current` and `previous` are kept. */
+/** Only `current` and `previous` are kept, and of uploads those that may still go on. */
 async function removeOthers(libDir: string): Promise<void> {
+  for (const name of (await readdir(libDir)).filter((one) => one.startsWith(INCOMING))) {
+    const found = await orAbsent(stat(join(libDir, name)));
+    if (found !== undefined && Date.now() - found.mtimeMs > LONGEST_UPLOAD_MS) {
+      await rm(join(libDir, name), { recursive: true, force: true });
+    }
+  }
   const kept = await Promise.all(['current', 'previous'].map((link) => linkTarget(join(libDir, link))));
   for (const name of await readdir(join(libDir, 'versions'))) {
     const path = join('versions', name);

@@ -45,6 +45,13 @@ export function outOfReach(machine: MachineTarget, run: RunId): RdcError {
   });
 }
 
+/** The request is on its way, and nobody has said yet what became of it. */
+export function perhapsBegun(machine: MachineTarget): RdcError {
+  return new RdcError('INTERRUPTED', `interrupted; the run may have begun on "${machine.name}" all the same`, {
+    hint: `rdc run list -m ${machine.name}`,
+  });
+}
+
 export function interrupted(): RdcError {
   return new RdcError('INTERRUPTED', 'interrupted');
 }

@@ -7,7 +7,7 @@ import type { AgentClient, Follower } from './agent-client.ts';
 import type { CommandContext } from './context.ts';
 import { untilInterrupted } from './interrupt.ts';
 import { openProgress } from './progress.ts';
-import { interrupted, judge, leftAlone, outOfReach, type Result, type RunEnd } from './run-end.ts';
+import { interrupted, judge, leftAlone, outOfReach, perhapsBegun, type Result, type RunEnd } from './run-end.ts';
 import type { StepEvent } from './step-text.ts';
 import type { MachineTarget } from './target.ts';
 
@@ -86,6 +86,8 @@ class Watch<O> {
   #later: AgentClient | undefined;
   #run: RunId | undefined;
   #seen = 0;
+  /** Somebody else holds what the run needs: it begins only while this connection is there. */
+  #isWaiting = false;
   /** Nobody watches any more, so a connection that ends is no reason for another one. */
   #isOver = false;
 
@@ -125,7 +127,7 @@ class Watch<O> {
   async interrupted(ending: Promise<Result<O> | 'detached'>): Promise<Result<O>> {
     const { io, interruptedAgain, ask } = this.#command;
     const run = this.#run;
-    if (run === undefined) throw interrupted();
+    if (run === undefined) throw this.#isWaiting ? interrupted() : perhapsBegun(this.#machine);
     if (!io.canAsk) throw leftAlone(this.#machine, run);
     io.say(`stopped following; the run goes on on "${this.#machine.name}"; Ctrl-C again to cancel it`);
     if (!(await interruptedAgain(SECOND_CTRL_C_MS))) throw leftAlone(this.#machine, run);
@@ -143,15 +145,14 @@ class Watch<O> {
   }
 
   async #toTheEnd(): Promise<Result<O>> {
-    let waits = false;
     const follower: Follower = {
       onWaiting: (why) => {
-        waits = true;
+        this.#isWaiting = true;
         this.#showWaiting(why);
       },
       onStarted: (run) => {
-        if (waits) this.#view.step({ id: 'wait', title: 'waited until it was free', state: 'done' });
-        waits = false;
+        if (this.#isWaiting) this.#view.step({ id: 'wait', title: 'waited until it was free', state: 'done' });
+        this.#isWaiting = false;
         this.#run = run;
         this.#detach();
       },
@@ -181,9 +182,11 @@ class Watch<O> {
     const step = { id: 'link', title: `reaching "${this.#machine.name}" again` };
     this.#client = undefined;
     this.#view.step({ ...step, state: 'start' });
-    for (const pause of PAUSES_MS) {
+    const pauses = [...PAUSES_MS];
+    for (let pause = pauses.shift(); pause !== undefined; pause = pauses.shift()) {
       await this.#command.pause(pause);
       if (this.#command.signal.aborted || this.#isOver) throw lost;
+      const seen = this.#seen;
       try {
         await this.#later?.close();
         this.#later = await this.#command.connect(this.#machine);
@@ -193,6 +196,8 @@ class Watch<O> {
       } catch (error) {
         this.#client = undefined;
         if (!isCode(error, 'CONNECTION_LOST', 'UNREACHABLE')) throw error;
+        // A link that has carried something was a good one: this is another outage.
+        if (this.#seen > seen) pauses.splice(0, Number.POSITIVE_INFINITY, ...PAUSES_MS);
         this.#view.step({ ...step, state: 'start' });
       }
     }

@@ -49,6 +49,15 @@ test('what is read of the superblock: not closed, and how much its journal may h
   expect(parseExt4(older)).toMatchObject({ needsRecovery: true, journalBytes: 16 * MIB });
 });
 
+test.each(['cryptsetup open --type', 'mount --rw'])(
+  'cancelled at %s, nothing stays attached or open, and it is no damage',
+  async (cancelAt) => {
+    await expect(mount({ cancelAt })).rejects.toMatchObject({ code: 'CANCELLED' });
+    expect([volume.attached(), volume.mapping]).toEqual([[], undefined]);
+    expect(await mount({})).toMatchObject({ output: { changed: true } });
+  },
+);
+
 describe('below the floor of the datastore', () => {
   test('a closed one is not opened, in a dry run neither, and nothing is touched', async () => {
     for (const dryRun of [true, false]) {

@@ -25,7 +25,7 @@ describe('Ctrl-C', () => {
     expect(attached.stderr).toContain('root up | Starting services...');
   });
 
-  test('before a run has begun', async () => {
+  test('before anybody knows whether a run has begun', async () => {
     const { rdc, done, machine } = workstation('m');
     await done('repo create shop --size 1G');
     const controller = new AbortController();
@@ -34,7 +34,8 @@ describe('Ctrl-C', () => {
       return never();
     };
     const { stderr, exitCode } = await rdc('repo up shop', { signal: controller.signal });
-    expect({ stderr, exitCode }).toEqual({ stderr: 'rdc: interrupted\n', exitCode: 130 });
+    const told = 'rdc: interrupted; the run may have begun on "m" all the same\n  hint: rdc run list -m m\n';
+    expect({ stderr, exitCode }).toEqual({ stderr: told, exitCode: 130 });
   });
 
   test('while connecting', async () => {

@@ -62,6 +62,51 @@ describe('a link that drops', () => {
     expect({ exitCode, attempts: link.attempts() }).toEqual({ exitCode: 0, attempts: 6 });
   });
 
+  test.each([
+    ['drops more often than it is tried again after one drop, and carries something in between', true, 0],
+    ['control: and carries nothing', false, 5],
+  ])('one that %s', async (_, carries, exitCode) => {
+    const { rdc, done, machine } = workstation('m');
+    await done('repo create shop --size 1G');
+    const [id, last] = ['0123456789ab-00000009' as RunId, 60];
+    let attempts = 0;
+    const connect = async (): Promise<AgentClient> => {
+      attempts += 1;
+      const client = machine.connect();
+      const run = (async (_operation, _input, _options, { onStarted }) => {
+        onStarted?.(id);
+        throw lost();
+      }) as AgentClient['run'];
+      const follow: AgentClient['follow'] = async (_id, after, { onEvent }) => {
+        const event = { kind: 'warning', message: `word ${after + 1}` } as const;
+        if (carries) onEvent?.({ run: id, seq: after + 1, at: 0, event });
+        if (after + 1 < last) throw lost();
+        return { run: id, outcome: 'planned', warnings: [], plan: [] };
+      };
+      return Object.assign(Object.create(client) as AgentClient, { run, follow, close: () => client.close() });
+    };
+    expect((await rdc('repo up shop', { replace: { connect } })).exitCode).toBe(exitCode);
+    if (carries) expect(attempts).toBe(last + 1);
+    else expect(attempts).toBeLessThan(30);
+  });
+
+  test('waiting for somebody else, Ctrl-C leaves nothing behind, and says no more than that', async () => {
+    const { rdc, done, machine } = workstation('m');
+    await done('repo create shop --size 1G');
+    const controller = new AbortController();
+    const connect = async (): Promise<AgentClient> => {
+      const client = machine.connect();
+      const run = (async (_operation, _input, _options, { onWaiting }) => {
+        onWaiting?.(new RdcError('BUSY', '"shop" is being changed'));
+        controller.abort();
+        return await new Promise<never>(() => undefined);
+      }) as AgentClient['run'];
+      return Object.assign(Object.create(client) as AgentClient, { run, close: () => client.close() });
+    };
+    const { exitCode, stderr } = await rdc('repo up shop --wait', { signal: controller.signal, replace: { connect } });
+    expect([exitCode, stderr.split('\n').at(-2)]).toEqual([130, 'rdc: interrupted']);
+  });
+
   test('one that stays away for good: how to come back', async () => {
     const { rdc, done, machine } = workstation('m');
     await done('repo create shop --size 1G');

@@ -63,6 +63,15 @@ test('while a run goes on: nothing of it is disturbed, and the new one takes ove
   expect(runs.find(({ operation }) => operation === 'repo.up')?.outcome).toBe('done');
 });
 
+test('what an upgrade that was cut off has not put in place, the agent does when it starts', async () => {
+  const kill = 'systemctl kill --signal=KILL rediacc-agent; until systemctl is-active -q rediacc-agent; do sleep 0.2; done';
+  const size = () => vm.root('wc -c </usr/lib/rediacc/docker-init');
+  const whole = await size();
+  await vm.root(`cd /usr/lib/rediacc; : >units-under-way; echo half >docker-init; ${kill}`);
+  await desk.done('repo status shop');
+  expect([await size(), await vm.root('ls /usr/lib/rediacc | grep -c under-way || true')]).toEqual([whole, '0']);
+});
+
 test('one that does not start gives way to the one before it, which says so', async () => {
   // What the desk carries itself is in place again.
   await desk.done('repo status shop');

@@ -27,12 +27,13 @@ export const repoRescue = defineCommand({
     const { machine } = repo;
     const given = await givenCredential(command, source);
     return await withAgent(command, machine, async (client) => {
+      // Before the run, over whose length the link may be lost and another one made.
+      const { sizeBytes } = await call(command, client, 'repo.status', { repo: repo.ref });
       const attempt = (credential: Secret | undefined) =>
         runOperation(command, { client, machine }, 'repo.rescue', { repo: repo.ref, credential });
       const end = await withCredential(command, { client, repo, given }, attempt);
       const shown = showEnd(command, machine, end, wordsOf(repo.name, end.output));
       if (end.output === undefined || shown !== undefined) return shown;
-      const { sizeBytes } = await call(command, client, 'repo.status', { repo: repo.ref });
       return await showRescued(command, end.output, sizeBytes);
     });
   },
