@@ -2,7 +2,7 @@
 // middle of every program that works on the image. The same command once more ends well, and the machine is as after an
 // undisturbed run. Three hours on two processors.
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { expectNoCredential } from '../machine/canary.ts';
+import { credentialsOf, expectNoCredential } from '../machine/canary.ts';
 import {
   changesOf,
   cutOffAndRepeat,
@@ -59,6 +59,8 @@ const MATRIX: Row[] = [
 ];
 
 let machine: Faulty;
+/** Also of those that are deleted since. */
+const credentials = new Set<string>();
 beforeAll(async () => {
   machine = await startFaulty();
 });
@@ -90,6 +92,8 @@ test.each(MATRIX)('$name', { timeout: 3_600_000 }, async ({ name, command, first
   if (hasFunctions) await putFunctions();
   const subject = () => (name === 'delete' ? undefined : subjectOf(desk, 'shop'));
   await allDone(first);
+  // The first time there may be more to do than every other time, as a reserve to set aside.
+  await allDone([command, ...again]);
   const changes = await changesOf(machine, command);
   const undisturbed = await stateOf(vm, await subject());
   expect(changes.length).toBeGreaterThan(2);
@@ -102,13 +106,14 @@ test.each(MATRIX)('$name', { timeout: 3_600_000 }, async ({ name, command, first
     // One that finds less to do than the first time has come to its end.
     if (await cutOffAndRepeat(machine, command, fault)) hits += 1;
     else console.log('it did not come to that change');
+    for (const value of await credentialsOf(desk)) credentials.add(value);
     const repo = await subject();
     await expectState(() => stateOf(vm, repo), undisturbed, why);
   }
-  expect(hits, `of ${faults.length}`).toBeGreaterThan(faults.length / 2);
+  expect(hits, `of ${faults.length}`).toBeGreaterThan(faults.length * 0.85);
 });
 
 test('no credential lies on its disks', async () => {
   await machine.desk.done(CREATE);
-  await expectNoCredential(machine);
+  await expectNoCredential(machine, { earlier: credentials });
 });

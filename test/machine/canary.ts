@@ -9,18 +9,29 @@ import type { Desk } from './desk.ts';
 import type { TestVm } from './vm.ts';
 
 const CONTROL = 'a-credential-of-nobody';
+const JOURNALLED = 'a-credential-in-the-journal';
 
-/** Switches the machine off. `medium`: a raw disk of its beside those in its directory. */
+/** Those that the workstation has now; it forgets them with their repositories. */
+export async function credentialsOf(desk: Desk): Promise<string[]> {
+  const text = await readFile(join(desk.home, '.config/rediacc/credentials.json'), 'utf8');
+  const { credentials } = JSON.parse(text) as { credentials: Record<string, { value: string }> };
+  return Object.values(credentials).map(({ value }) => value);
+}
+
+/** Switches the machine off. `medium`: a raw disk of its beside those in its directory; `earlier`: what credentialsOf told before. */
 export async function expectNoCredential(
   { vm, desk }: { vm: TestVm; desk: Desk },
-  { medium }: { medium?: string } = {},
+  { medium, earlier = [] }: { medium?: string; earlier?: Iterable<string> } = {},
 ): Promise<void> {
-  const path = join(desk.home, '.config/rediacc/credentials.json');
-  const { credentials } = JSON.parse(await readFile(path, 'utf8')) as {
-    credentials: Record<string, { value: string }>;
-  };
-  const values = Object.values(credentials).map(({ value }) => value);
+  const values = [...new Set([...(await credentialsOf(desk)), ...earlier])];
   expect(values.length).toBeGreaterThan(0);
+  // The journal compresses what is longer than 512 bytes (journald.conf(5)).
+  await vm.root(`echo "$(printf 'x%.0s' $(seq 2000))${JOURNALLED}" | systemd-cat; journalctl --sync`);
+  const journalled = await vm.root('grep -aoFf - <(journalctl --output=export --all) | sort -u', {
+    input: `${[...values, JOURNALLED].join('\n')}\n`,
+    timeoutMs: 300_000,
+  });
+  expect(journalled).toBe(JOURNALLED);
   await vm.root(`echo ${CONTROL} | tee /root/control >/run/control; journalctl --sync; sync`);
   const inMemory = await vm.root(`grep -raFlf - /run /tmp /dev/shm; true`, {
     input: `${[...values, CONTROL].join('\n')}\n`,

@@ -157,3 +157,25 @@ test('a daemon that is stopped while it starts is told so, and not killed when i
   // Control: its ends are told there.
   expect(journal).toContain('Stopped');
 });
+
+test('an image that somebody attaches a second time: told at once, refused before every open, until it is gone', async () => {
+  await desk.done('repo up shop');
+  const { image } = await desk.json<{ image: string }>('repo status shop');
+  const attention = async () => (await status()).attention?.reason;
+  // Control: nothing is told before.
+  expect(await attention()).toBeUndefined();
+  const second = await vm.root(`losetup --find --show ${image}`);
+  await expect.poll(attention, { timeout: 120_000 }).toContain(`attached a second time: ${second}`);
+  for (const line of [
+    'repo up shop',
+    'repo resize shop --size 1200M',
+    'repo autostart enable shop',
+    'repo fork shop --as try',
+  ]) {
+    const { exitCode, stderr } = await desk.rdc(line);
+    expect([exitCode, stderr], line).toEqual([1, expect.stringContaining(`losetup --detach ${second}`)]);
+  }
+  await vm.root(`losetup --detach ${second}`);
+  await expect.poll(attention, { timeout: 120_000 }).toBeUndefined();
+  await desk.done('repo up shop');
+});

@@ -64,7 +64,8 @@ test('while a run goes on: nothing of it is disturbed, and the new one takes ove
 });
 
 test('what an upgrade that was cut off has not put in place, the agent does when it starts', async () => {
-  const kill = 'systemctl kill --signal=KILL rediacc-agent; until systemctl is-active -q rediacc-agent; do sleep 0.2; done';
+  const kill =
+    'systemctl kill --signal=KILL rediacc-agent; until systemctl is-active -q rediacc-agent; do sleep 0.2; done';
   const size = () => vm.root('wc -c </usr/lib/rediacc/docker-init');
   const whole = await size();
   await vm.root(`cd /usr/lib/rediacc; : >units-under-way; echo half >docker-init; ${kill}`);
