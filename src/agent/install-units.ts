@@ -104,7 +104,7 @@ export async function installUnits(system: System): Promise<string[]> {
   if (changed.length > 0 || isCutOff) await system.run(command('systemctl', 'daemon-reload'));
   await system.run(command('systemctl', 'enable', '--quiet', '--now', AGENT_SOCKET_UNIT));
   await system.run(command('systemctl', 'enable', '--quiet', AUTOSTART_UNIT));
-  await system.remove(UNDER_WAY);
+  if (changed.length > 0 || isCutOff) await system.remove(UNDER_WAY);
   return changed;
 }
 

@@ -20,7 +20,10 @@ describe('the floor inside a volume', () => {
   });
 
   test.each<[Partial<Space>, string]>([
-    [{ rootBytes: 2 * MIB - 1 }, 'is full: 2.0M of 100M are free inside, 2M are needed for its docker daemon to start'],
+    [
+      { rootBytes: 2 * MIB - 1 },
+      'is full: 2.0M of 100M are free to root inside, 2M are needed for its docker daemon to start',
+    ],
     [{ freeInodes: 19 }, 'has too many files: 19 of 1000 inodes are free inside, 20 are needed'],
   ])('%j', (change, words) => {
     const space = { ...small, ...change };
