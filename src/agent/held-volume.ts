@@ -3,12 +3,14 @@ import { endMounts, endProcesses, mayEnd } from '../lifecycle/end-holders.ts';
 import { describeHolders, describeProcess } from '../lifecycle/holder-text.ts';
 import { findVolumeHolders, type VolumeHolders } from '../lifecycle/holders.ts';
 import { isClosed } from '../lifecycle/volume.ts';
-import { RdcError } from '../protocol/errors.ts';
+import { isCode, messageOf, RdcError } from '../protocol/errors.ts';
 import type { PlanStep } from '../protocol/events.ts';
 import { nameContainers } from './container-names.ts';
 import type { RunContext } from './handlers.ts';
 import type { Workbench } from './repo-workbench.ts';
 import { reportedStep } from './reported-step.ts';
+
+const NOBODY: VolumeHolders = { processes: [], mounts: [], loops: [], stacked: [] };
 
 type Context = Pick<RunContext, 'system' | 'report'>;
 
@@ -22,7 +24,7 @@ export async function releaseVolume(bench: Workbench, context: Context, force: b
   await reportedStep(context, { id: 'volume.release', title: `end what holds the volume: ${words}` }, async () => {
     await endProcesses(context.system, held.processes, process.pid);
     // A mount may have gone with the process whose it was.
-    await endMounts(context.system, (await look(bench, context)) ?? { processes: [], mounts: [], loops: [] });
+    await endMounts(context.system, (await look(bench, context)) ?? NOBODY);
     const left = await look(bench, context);
     if (left !== undefined) throw await refusal(bench, context, left);
   });
@@ -73,8 +75,22 @@ async function look({ observe, target }: Workbench, { system }: Context): Promis
 
 async function refusal(bench: Workbench, { system }: Context, held: VolumeHolders): Promise<RdcError> {
   const { name } = bench.record;
+  const { mapping } = bench.target.paths;
   const names = describeHolders(held, await nameContainers(system, bench.store, held.processes));
   return new RdcError('VOLUME_IN_USE', `the volume of repository "${name}" is still held by ${names.join(', ')}`, {
-    hint: `rdc repo unmount ${name} --force`,
+    // Whose a device is that somebody has made upon the volume, only a person knows.
+    hint:
+      held.stacked.length === 0 ? `rdc repo unmount ${name} --force` : `on the server: lsblk /dev/mapper/${mapping}`,
   });
+}
+
+/** A closing failed after nobody was seen to hold the volume: who has come since, or that it is somebody who cannot be seen. Throws. */
+export async function explainClosing(bench: Workbench, context: Context, error: unknown): Promise<never> {
+  if (!isCode(error, 'COMMAND_FAILED', 'STEP_NOT_VERIFIED')) throw error;
+  await releaseVolume(bench, context, false);
+  const { name } = bench.record;
+  const message = `the volume of repository "${name}" cannot be closed, and nobody is seen who holds it: ${messageOf(error)}`;
+  // A mount namespace that is kept by a mount of its own has no process to be found by (namespaces(7)).
+  const hint = 'on the server, look for what holds it unseen: lsns --type mnt, findmnt --types nsfs, swapon, exportfs';
+  throw new RdcError('VOLUME_IN_USE', message, { hint, cause: error });
 }

@@ -11,7 +11,7 @@ import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import type { Secret } from '../protocol/secret.ts';
 import { exactSize } from '../protocol/size.ts';
 import type { Finished, RunContext } from './handlers.ts';
-import { planRelease, releaseVolume } from './held-volume.ts';
+import { explainClosing, planRelease, releaseVolume } from './held-volume.ts';
 import { MEMORY_HARD_LOCK } from './layout.ts';
 import { type Opening, openVolume, refuseWithoutRoom } from './open-volume.ts';
 import { carryOut, openWorkbench, type Workbench } from './repo-workbench.ts';
@@ -121,6 +121,6 @@ export async function close(bench: Workbench, context: RunContext, force = false
   }
   const stopped = await carryOut(bench, context, stopping);
   await releaseVolume(bench, context, force);
-  const closed = await carryOut(bench, context, closing);
+  const closed = await carryOut(bench, context, closing).catch((error) => explainClosing(bench, context, error));
   return stopped || closed;
 }

@@ -22,7 +22,7 @@ export function containerOf({ cgroup }: Pick<Holder, 'cgroup'>): ContainerRef | 
 
 /** `nameOf`: what to call a container, e.g. `container "db" of the host's docker`. One entry per process name and unit. */
 export function describeHolders(
-  { processes, mounts, loops }: VolumeHolders,
+  { processes, mounts, loops, stacked }: VolumeHolders,
   nameOf: (container: ContainerRef) => string,
 ): string[] {
   const groups = new Map<string, Holder[]>();
@@ -34,6 +34,7 @@ export function describeHolders(
     ...[...groups.values()].map((group) => describeGroup(group, nameOf)),
     ...mounts.map((mountPoint) => `a mount at ${mountPoint}`),
     ...loops.map((device) => `${device}, attached to a file in it`),
+    ...stacked.map((device) => `the device ${device} upon it`),
   ];
   const rest = named.length - MOST_NAMED;
   return rest <= 0 ? named : [...named.slice(0, MOST_NAMED), `${rest} more`];

@@ -26,6 +26,8 @@ export interface VolumeHolders {
   mounts: string[];
   /** "/dev/loop5": attached to a file in the volume. */
   loops: string[];
+  /** "dm-5": made upon the volume's own device. */
+  stacked: string[];
 }
 
 export interface HeldPlace {
@@ -56,6 +58,7 @@ export async function findVolumeHolders(system: System, place: HeldPlace): Promi
       .map((mount) => mount.mountPoint)
       .toReversed(),
     loops: loops.filter(({ backingFile }) => inside(backingFile)).map((loop) => loop.device),
+    stacked: (await system.list(`/sys/block/${kernelName}/holders`)) ?? [],
   };
 }
 

@@ -68,13 +68,15 @@ describe('a process', () => {
 test('mounts go in the order in which they are given, plainly, then the loop devices', async () => {
   const machine = new FakeSystem();
   machine.program('umount', () => '').program('losetup', () => '');
-  await endMounts(machine, { processes: [], mounts: ['/m/a/b', '/m/a'], loops: ['/dev/loop5'] });
+  await endMounts(machine, { processes: [], mounts: ['/m/a/b', '/m/a'], loops: ['/dev/loop5'], stacked: [] });
   expect(machine.journal).toEqual(['run umount -- /m/a/b', 'run umount -- /m/a', 'run losetup --detach /dev/loop5']);
 });
 
 test('one that is in use ends it there', async () => {
   const machine = new FakeSystem();
   machine.program('umount', () => ({ exitCode: 32, stderr: 'target is busy' }));
-  await expect(endMounts(machine, { processes: [], mounts: ['/m/a/b', '/m/a'], loops: [] })).rejects.toThrow();
+  await expect(
+    endMounts(machine, { processes: [], mounts: ['/m/a/b', '/m/a'], loops: [], stacked: [] }),
+  ).rejects.toThrow();
   expect(machine.journal).toEqual(['run umount -- /m/a/b']);
 });

@@ -86,19 +86,21 @@ test('what uses the mount in the view of the host, what is mounted on it or of i
     users: `/proc/7/fd/3 ${MOUNT}/a file\0/proc/7/cwd ${MOUNT}\0`,
     '/sys/block/loop5/loop/backing_file': `${MOUNT}/disk.img\n`,
     '/sys/block/loop6/loop/backing_file': '/var/disk.img\n',
+    '/sys/block/dm-0/holders/dm-5': '',
   });
   const held = await findVolumeHolders(machine, { device: '253:0', kernelName: 'dm-0', mountPoint: MOUNT });
   expect(held).toEqual({
     processes: [{ ...POSTGRES, ownView: false }],
     mounts: ['/mnt/x', `${MOUNT}/a/b`, `${MOUNT}/a`],
     loops: ['/dev/loop5'],
+    stacked: ['dm-5'],
   });
   // Control: nothing of that holds another volume.
   const other = await findVolumeHolders(machineWith(HOST), {
     ...{ device: '253:9', kernelName: 'dm-9' },
     mountPoint: '/mnt/rediacc/repos/blog',
   });
-  expect(other).toEqual({ processes: [], mounts: [], loops: [] });
+  expect(other).toEqual({ processes: [], mounts: [], loops: [], stacked: [] });
 });
 
 const ID = 'ab'.repeat(32);
@@ -117,14 +119,15 @@ test('in words: several of one unit are counted, a container has its name, twent
   const inContainer = { ...POSTGRES, cgroup: `/system.slice/docker-${ID}.scope` };
   const bash = { ...POSTGRES, process: 'bash', cgroup: '/user.slice/session-3.scope', ownView: false };
   const processes = [inContainer, { ...inContainer, pid: 8 }, bash];
-  expect(describeHolders({ processes, mounts: ['/mnt/x'], loops: ['/dev/loop5'] }, nameOf)).toEqual([
+  expect(describeHolders({ processes, mounts: ['/mnt/x'], loops: ['/dev/loop5'], stacked: ['dm-5'] }, nameOf)).toEqual([
     'postgres (pid 7, container "db" of the host\'s docker, mount namespace of its own) and 1 more of it',
     'bash (pid 7, session-3.scope)',
     'a mount at /mnt/x',
     '/dev/loop5, attached to a file in it',
+    'the device dm-5 upon it',
   ]);
   const mounts = Array.from({ length: 25 }, (_, index) => `/mnt/${index}`);
-  expect(describeHolders({ processes: [], mounts, loops: [] }, nameOf).at(-1)).toBe('5 more');
+  expect(describeHolders({ processes: [], mounts, loops: [], stacked: [] }, nameOf).at(-1)).toBe('5 more');
 });
 
 test('a worker of udev, which looks at a device for an instant, holds nothing; control: another process does', async () => {
