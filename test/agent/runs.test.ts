@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { RunContext } from '../../src/agent/handlers.ts';
 import { identifyProcess } from '../../src/agent/process-identity.ts';
+import { listRuns, recoverRuns } from '../../src/agent/run-history.ts';
 import { pruneRuns } from '../../src/agent/run-retention.ts';
 import type { Runs } from '../../src/agent/runs.ts';
 import { command } from '../../src/lifecycle/command.ts';
@@ -524,9 +525,9 @@ describe('the next daemon', () => {
     const run = '000000000001-00000001';
     await leave(directory, run, { pid: process.pid, startTicks: 1, bootId: 'x' });
     await utimes(join(directory, 'runs', run, 'events.jsonl'), seconds, seconds);
-    const { runs } = await runsIn(directory, {});
-    await runs.recover();
-    expect(await runs.list(1)).toMatchObject([{ run, endedAt }]);
+    const nothing = { unitRuns: async () => [], endUnits: async () => undefined, onTrouble: () => undefined };
+    await recoverRuns(join(directory, 'runs'), nothing);
+    expect(await listRuns(join(directory, 'runs'), 1)).toMatchObject([{ run, endedAt }]);
   });
 
   test('ends the units of a run whose directory no disk has taken; control: those of one that goes on stay', async () => {
