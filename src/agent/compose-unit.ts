@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { type Command, command } from '../lifecycle/command.ts';
 import { FUNCTION_INIT, functionView, type HostView, viewOfHost } from '../lifecycle/sandbox.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
-import { literalWord } from '../lifecycle/unit-text.ts';
+import { literalWords } from '../lifecycle/unit-text.ts';
 import type { Terminal } from '../protocol/terminal.ts';
 import { LIB_DIR } from './layout.ts';
 import { SEARCH_PATH } from './run-command.ts';
@@ -74,7 +74,7 @@ export function composeUnit({ target, directory, environment, words, host, termi
       PATH: `${LIB_DIR}/shim:${SEARCH_PATH}`,
       ...(terminal === undefined ? {} : { TERM: terminal.name }),
     }).map(([key, value]) => `--setenv=${key}=${value}`),
-    ...[...FUNCTION_INIT, '/bin/bash', '--noprofile', '--norc', '-c', ...start, directory, ...words].map(literalWord),
+    ...literalWords([...FUNCTION_INIT, '/bin/bash', '--noprofile', '--norc', '-c', ...start, directory, ...words]),
   );
   return { unit, run };
 }

@@ -85,7 +85,9 @@ async function endPredecessor(system: System, log: (message: string) => void): P
 async function endUpgrade(system: System, log: (message: string) => void): Promise<void> {
   try {
     const written = await finishUnits(system);
-    if (written.length > 0) log(`left by an upgrade that was cut off, and written: ${written.join(', ')}`);
+    const why =
+      'not as this version has them (by an upgrade that was cut off, or by hand: `systemctl edit` is for that)';
+    if (written.length > 0) log(`${why}, and written: ${written.join(', ')}`);
   } catch (error) {
     log(`the units of this agent are not in place: ${messageOf(error)}`);
   }

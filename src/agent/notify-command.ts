@@ -3,6 +3,7 @@
 import { hostname } from 'node:os';
 import { command } from '../lifecycle/command.ts';
 import type { System } from '../lifecycle/system.ts';
+import { literalWords } from '../lifecycle/unit-text.ts';
 import { messageOf } from '../protocol/errors.ts';
 import type { SupervisionEvent } from '../protocol/supervision.ts';
 
@@ -56,7 +57,12 @@ async function call(system: System, line: string, { at, kind, repo, guid, messag
   };
   const unit = ['--quiet', '--collect', '--wait', '--pipe', `--property=RuntimeMaxSec=${LIMIT_S}`];
   await system.run({
-    ...command('systemd-run', ...unit, '--description=rediacc notify command', '/bin/sh', '-c', line),
+    ...command(
+      'systemd-run',
+      ...unit,
+      '--description=rediacc notify command',
+      ...literalWords(['/bin/sh', '-c', line]),
+    ),
     stdin: `${JSON.stringify(event)}\n`,
     timeoutMs: (LIMIT_S + 30) * 1000,
   });

@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { type Command, command } from '../lifecycle/command.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
+import { literalWords } from '../lifecycle/unit-text.ts';
 import type { RsyncServer } from './rsync-argv.ts';
 
 /** Empty in the unit: a dry run of an upload into a directory that is not there yet looks at this one. */
@@ -39,17 +40,15 @@ export function sandboxedRsync(place: RsyncPlace, { sender, dryRun, options }: R
     `--unit=${unit}`,
     `--description=file transfer of repository ${target.guid}`,
     ...properties(target).map(([key, value]) => `--property=${key}=${value}`),
-    '/bin/sh',
-    '-c',
-    sender ? SEND : RECEIVE,
-    'rediacc',
-    isNowhere ? NOWHERE : existing,
-    isNowhere || missing === '' ? '.' : missing,
-    '--server',
-    ...(sender ? ['--sender'] : []),
-    ...options,
-    '.',
-    './',
+    ...literalWords([
+      ...['/bin/sh', '-c', sender ? SEND : RECEIVE, 'rediacc'],
+      isNowhere ? NOWHERE : existing,
+      isNowhere || missing === '' ? '.' : missing,
+      '--server',
+      ...(sender ? ['--sender'] : []),
+      ...options,
+      ...['.', './'],
+    ]),
   );
   return { unit, run };
 }

@@ -7,7 +7,7 @@ import { encodeSettings, wrapperCommand } from './function-wrapper.ts';
 import type { Rediaccfile } from './rediaccfile.ts';
 import { FUNCTION_INIT, functionView, type HostView, viewOfHost } from './sandbox.ts';
 import type { RepoTarget } from './target.ts';
-import { literalWord } from './unit-text.ts';
+import { literalWords } from './unit-text.ts';
 
 export type FunctionName = 'prep' | 'up' | 'down';
 
@@ -58,8 +58,10 @@ export function functionCommand(call: FunctionCall): Command {
       `--slice=${target.net.slice}`,
       ...properties.map(([key, value]) => `--property=${key}=${value}`),
       ...Object.entries({ ...environment, PATH: FUNCTION_PATH }).map(([key, value]) => `--setenv=${key}=${value}`),
-      ...FUNCTION_INIT,
-      ...wrapperCommand({ file: rediaccfile.file, name, mark, directory: rediaccfile.path }).map(literalWord),
+      ...literalWords([
+        ...FUNCTION_INIT,
+        ...wrapperCommand({ file: rediaccfile.file, name, mark, directory: rediaccfile.path }),
+      ]),
     ],
     stdin: new Secret(encodeSettings(settings)),
     // Its words tell how the unit ended, and are wanted on stderr, whatever the daemon's own stderr is.

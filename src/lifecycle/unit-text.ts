@@ -26,7 +26,25 @@ export function quoteExecWord(word: string): string {
   return `"${literal.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`;
 }
 
-/** For systemd-run: it replaces ${NAME} and $$ in the words of a transient unit as well, and leaves "%" alone. */
-export function literalWord(word: string): string {
-  return word.replaceAll('$', '$$$$');
+/** Puts `\0044` and `\0134` back (printf(1p), %b) and becomes what the words say. */
+const READ_WORDS = `for word do
+  shift
+  case $word in *\\\\*) word=$(printf %b. "$word"); word=\${word%.} ;; esac
+  set -- "$@" "$word"
+done
+exec "$@"`;
+
+/**
+ * A command for systemd-run, every word taken as it is. By itself systemd replaces ${NAME} and $$ in the words of a transient unit;
+ * where it reads its units again before the unit has begun (daemon-reload, at any moment, by anybody), it does not, and a dollar
+ * that was doubled stays doubled (systemd 257; --expand-environment=no came with 254). So no word has a dollar in it.
+ */
+export function literalWords(words: readonly string[]): string[] {
+  const read = ['eval "`printf %b ', `'${octal(READ_WORDS)}'`, '`"'].join('');
+  return ['/bin/sh', '-c', read, 'words', ...words.map((word) => word.replace(/[\\$]/g, octal))];
+}
+
+/** As `printf %b` reads it, also in quotes and in backquotes. */
+function octal(text: string): string {
+  return text.replace(/[$\\"'`]/g, (character) => `\\0${character.charCodeAt(0).toString(8).padStart(3, '0')}`);
 }

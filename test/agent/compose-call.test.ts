@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { prepareCompose, standaloneEnvironment } from '../../src/agent/compose-call.ts';
 import { composeUnit } from '../../src/agent/compose-unit.ts';
 import { findRediaccfiles } from '../../src/lifecycle/rediaccfile.ts';
+import { literalWords } from '../../src/lifecycle/unit-text.ts';
 import { parseServicesFile } from '../../src/network/services.ts';
 import { scriptedSystem } from '../helpers/scripted-system.ts';
 import { shopTarget } from '../helpers/target.ts';
@@ -105,6 +106,6 @@ describe('the unit of rdc repo compose', () => {
   });
 
   it('gets its words so that systemd gives them on untouched', () => {
-    expect(run.args.slice(-6)).toEqual([`${mount}/a b`, 'exec', 'web', 'sh', '-c', 'echo $$$$ $$HOME %n']);
+    expect(run.args.slice(-6)).toEqual(literalWords([`${mount}/a b`, ...words]).slice(4));
   });
 });

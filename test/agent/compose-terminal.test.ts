@@ -30,8 +30,9 @@ async function onTerminal(renet: string, words: string[], typed: Record<string, 
   const host = { resolvConf: undefined, dockerData: undefined };
   const call = { target: shopTarget(), directory, environment: {}, words, host, terminal };
   const { args } = composeUnit(call).run;
-  const own = args.slice(args.indexOf('/bin/bash')).map((word) => word.replaceAll('$$', '$'));
-  const child = spawn(own[0] ?? '', own.slice(1), { env: { PATH: `${directory}:${process.env.PATH}` } });
+  const at = args.indexOf('/bin/sh');
+  const own = [...args.slice(at + 1, at + 4), ...args.slice(args.indexOf('/bin/bash'))];
+  const child = spawn('/bin/sh', own, { env: { PATH: `${directory}:${process.env.PATH}` } });
   let shown = '';
   const left = new Map(Object.entries(typed));
   child.stdout.on('data', (chunk: Buffer) => {

@@ -1,22 +1,13 @@
 // What systemd does with chains of repositories, by the real systemd of the playground's image in namespaces of this machine:
 // volumes are in memory and daemons sleep, so it takes seconds. The same with real ones: boot.test.ts.
-import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { IMAGE_FILES } from '../../src/cli/playground/build-image.ts';
-import { ensureImage, playgroundCache } from '../../src/cli/playground/image-cache.ts';
-import { REGISTRY } from '../../src/cli/playground/ops.ts';
-import { ensureTools } from '../../src/cli/playground/tools.ts';
+import { liveInNamespaces, namespaceImage } from '../helpers/systemd-in-namespaces.ts';
 
-const FIXTURES = fileURLToPath(new URL('../fixtures/shutdown', import.meta.url));
-const AGENT = fileURLToPath(new URL('../../dist/renet.mjs', import.meta.url));
 const GOOD = '11111111-1111-4111-8111-111111111111';
 const HANGING = '22222222-2222-4222-8222-222222222222';
-const NAMESPACES = ['--mount', '--uts', '--ipc', '--pid', '--net', '--cgroup', '--fork', '--kill-child'];
 
 let image: string;
 let out: string;
@@ -25,25 +16,17 @@ const told = (file: string) => readFile(join(out, file), 'utf8');
 const journalOf = async () => (await told('journal')).replace(/^(.{200}).*$/gm, '$1');
 
 /** Starts, does everything, and powers off; what was seen is in the directory that it returns. */
-async function live(isControl: boolean): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), 'rdc-shutdown-'));
-  await copyFile(join(FIXTURES, 'guest.sh'), join(directory, 'guest.sh'));
-  if (isControl) await writeFile(join(directory, 'control'), '');
-  const start = ['bash', join(FIXTURES, 'start.sh'), image, directory, process.execPath, AGENT];
-  // unshare(1) ignores SIGTERM while it waits, and ends its child when it is killed.
-  const limits = { timeout: 240_000, killSignal: 'SIGKILL' } as const;
-  const { stderr, stdout } = spawnSync('unshare', [...NAMESPACES, ...start], { encoding: 'utf8', ...limits });
-  const journal = join(directory, 'journal');
-  if (!existsSync(journal)) throw new Error(`it did not come to a shutdown\n${stdout}\n${stderr}`);
+async function live(...marks: string[]): Promise<string> {
+  const { directory, said } = await liveInNamespaces(image, 'shutdown.sh', marks);
+  const log = join(directory, 'log');
+  const guest = existsSync(log) ? (await readFile(log, 'utf8')).slice(-2000) : 'the guest was not started';
+  if (!existsSync(join(directory, 'journal'))) throw new Error(`it did not come to a shutdown\n${guest}\n${said}`);
   return directory;
 }
 
 beforeAll(async () => {
-  const report = () => undefined;
-  await ensureTools(report, undefined);
-  const { dir } = await ensureImage({ cacheDir: playgroundCache(process.env), registry: REGISTRY, report });
-  image = join(dir, IMAGE_FILES.root('playground'));
-  out = await live(false);
+  image = await namespaceImage();
+  out = await live();
 });
 afterAll(async () => {
   if (out !== undefined) await rm(out, { recursive: true, force: true });
@@ -63,7 +46,7 @@ describe('what is no shutdown', () => {
   });
 
   test('control: an isolate that the units do not ignore calls down()', async () => {
-    const control = await live(true);
+    const control = await live('control');
     try {
       expect(await readFile(join(control, 'called-before-shutdown'), 'utf8')).toContain('down');
     } finally {

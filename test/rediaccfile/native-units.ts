@@ -45,7 +45,10 @@ async function runUnit(
   const settings = options.filter((word) => word.startsWith('--setenv=')).map((word) => word.slice('--setenv='.length));
   // In a PID namespace, as the unit has it, but with the files of this machine.
   const namespace = ['unshare', '--pid', '--mount-proc', '--fork', '--kill-child', '--'];
-  const program = [...namespace, ...command.args.slice(command.args.indexOf('/bin/bash')).map(expandWord)];
+  // What reads the words (literalWords), then those behind function-init.
+  const at = command.args.indexOf('/bin/sh');
+  const words = [...command.args.slice(at, at + 4), ...command.args.slice(command.args.indexOf('/bin/bash'))];
+  const program = [...namespace, ...words.map(expandWord)];
   const cgroup = makeCgroup();
   const join = ['--noprofile', '--norc', '-c', 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"', 'join', cgroup];
   const env = { ...inherited, ...Object.fromEntries(settings.map((text) => splitOnce(text))) };
