@@ -4,7 +4,7 @@ import { command } from '../lifecycle/command.ts';
 import type { CreateFacts } from '../lifecycle/create-plan.ts';
 import { filesystemStep, formatSteps, refuseCopyOnWrite } from '../lifecycle/create-plan.ts';
 import { isLuks2 } from '../lifecycle/luks.ts';
-import { converge, planSteps } from '../lifecycle/run-plan.ts';
+import { converge, planSteps, type Since } from '../lifecycle/run-plan.ts';
 import type { Step } from '../lifecycle/step.ts';
 import type { System } from '../lifecycle/system.ts';
 import { closeVolumeSteps, openVolumeSteps } from '../lifecycle/volume.ts';
@@ -81,7 +81,7 @@ async function makeVolume(input: Input, context: RunContext, bench: Workbench): 
   const { target, store, record } = bench;
   const opening = openVolumeSteps(target, { credential: input.credential }) as Step<CreateFacts>[];
   const closing = closeVolumeSteps(target) as Step<CreateFacts>[];
-  const run = { system, undoing, report, observe: () => observeNew(system, bench) };
+  const run = { system, undoing, report, observe: (since?: Since<CreateFacts>) => observeNew(system, bench, since) };
   try {
     // Of an attempt that was cut off: the size or the key may have been another, the header half written.
     const left = await Promise.all([target.paths.image, target.paths.headerBackup].map((path) => system.stat(path)));
@@ -94,9 +94,9 @@ async function makeVolume(input: Input, context: RunContext, bench: Workbench): 
   }
 }
 
-async function observeNew(system: System, bench: Workbench): Promise<CreateFacts> {
+async function observeNew(system: System, bench: Workbench, since?: Since<CreateFacts>): Promise<CreateFacts> {
   const { paths } = bench.target;
-  const facts = await bench.observe();
+  const facts = await bench.observe(since);
   const formatted = facts.image !== undefined && (await system.run(isLuks2(paths.image))).exitCode === 0;
   const hasFilesystem =
     facts.mapping !== undefined &&

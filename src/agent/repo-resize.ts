@@ -16,7 +16,7 @@ import {
   resizeFilesystemStep,
   shrinkImageStep,
 } from '../lifecycle/resize-plan.ts';
-import { converge, planSteps } from '../lifecycle/run-plan.ts';
+import { converge, planSteps, type Since } from '../lifecycle/run-plan.ts';
 import { type Room, refuseShrinkWithoutRoom } from '../lifecycle/space-floors.ts';
 import type { Step } from '../lifecycle/step.ts';
 import type { System } from '../lifecycle/system.ts';
@@ -162,16 +162,16 @@ async function note({ store, record }: Workbench, resize: Workbench['record']['r
 }
 
 function runOf(bench: Workbench, { system, undoing, report }: RunContext) {
-  return { system, undoing, report, observe: (before?: ResizeFacts) => observeResize(system, bench, before) };
+  return { system, undoing, report, observe: (since?: Since<ResizeFacts>) => observeResize(system, bench, since) };
 }
 
 function unitOf({ record }: Workbench): string {
   return `rediacc-resize-${record.guid}.service`;
 }
 
-async function observeResize(system: System, bench: Workbench, before?: ResizeFacts): Promise<ResizeFacts> {
+async function observeResize(system: System, bench: Workbench, since?: Since<ResizeFacts>): Promise<ResizeFacts> {
   const { paths } = bench.target;
-  const facts = await bench.observe(before);
+  const facts = await bench.observe(since);
   const loop = facts.loops[0]?.device.slice('/dev/'.length);
   const unit = await system.stat(`/sys/fs/cgroup/system.slice/${unitOf(bench)}`);
   const [loopBytes, mappingBytes, metadata, superblock] = await Promise.all([

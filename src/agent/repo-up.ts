@@ -45,11 +45,12 @@ export async function upRepo(input: UpInput, context: RunContext): Promise<Finis
   await setReserveAside(bench, context);
   await refuseFull(bench, context);
   if (input.credential !== undefined) await repairAutostart(bench, context, input.credential);
-  const daemonWasUp = (await bench.observe()).units.docker.active === 'active';
   await repairNetwork(context);
   if (!input.prepOnly) await noteLastUp(bench, context, 'begun');
+  const facts = await bench.observe();
+  const daemonWasUp = facts.units.docker.active === 'active';
   const promise = input.prepOnly ? [] : [promiseDownStep(bench.target)];
-  await carryOut(bench, context, [...promise, ...startDaemonSteps(bench.target)]);
+  await carryOut(bench, context, [...promise, ...startDaemonSteps(bench.target)], facts);
   // After a dirty stop dockerd restarts containers by itself; prep must not meet half a stack.
   if (!daemonWasUp) await stopContainers(bench.target, context);
   await releaseContainers(context.system, bench.target);

@@ -2,7 +2,7 @@
 // look at it.
 import type { DaemonSettings } from '../lifecycle/daemon.ts';
 import type { RepoFacts } from '../lifecycle/facts.ts';
-import { observeRepo } from '../lifecycle/facts.ts';
+import { type RepoObserver, repoObserver } from '../lifecycle/facts.ts';
 import { converge, planSteps } from '../lifecycle/run-plan.ts';
 import type { Step } from '../lifecycle/step.ts';
 import type { System } from '../lifecycle/system.ts';
@@ -27,8 +27,7 @@ export interface Workbench {
   target: RepoTarget;
   settings: DaemonSettings;
   files: DeclaredFile[];
-  /** `before`: as observeRepo's. */
-  observe(before?: RepoFacts): Promise<RepoFacts>;
+  observe: RepoObserver;
 }
 
 export async function openWorkbench({ system }: QueryContext, ref: RepoRef): Promise<Workbench> {
@@ -56,8 +55,7 @@ export async function workbenchOf(
     limits: record.limits ?? {},
   };
   const files = declaredFiles(target, settings, RUNTIME_UNIT_DIR);
-  const observe: Workbench['observe'] = (before) => observeRepo(system, target, files, before);
-  return { machine, store, record, target, settings, files, observe };
+  return { machine, store, record, target, settings, files, observe: repoObserver(system, target, files) };
 }
 
 /** The same repository through another system. */
@@ -65,18 +63,20 @@ export function workbenchBy(system: System, { machine, record }: Workbench): Pro
   return workbenchOf(system, machine, createRepoStore(system, machine.datastore), record);
 }
 
-/** Runs the steps, or in a dry run reports what they would do. True when something changed. */
+/** Runs the steps, or in a dry run reports what they would do. True when something changed. `facts`: of just now. */
 export async function carryOut(
   bench: Workbench,
   context: RunContext,
   steps: readonly Step<RepoFacts>[],
+  facts?: RepoFacts,
 ): Promise<boolean> {
+  const first = facts ?? (await bench.observe());
   if (context.dryRun) {
-    context.report({ kind: 'plan', steps: planSteps(steps, await bench.observe()) });
+    context.report({ kind: 'plan', steps: planSteps(steps, first) });
     return false;
   }
   const { system, undoing, report } = context;
-  return converge(steps, { system, undoing, report, observe: bench.observe });
+  return converge(steps, { system, undoing, report, observe: bench.observe }, first);
 }
 
 /** Closes its volume again, without a word; by a system that outlives a cancellation, after one. Throws what the closing throws. */

@@ -7,6 +7,7 @@ import { observeBlockDevices } from './block-devices.ts';
 import { command } from './command.ts';
 import type { SliceLimits } from './limits.ts';
 import { parseMountinfo } from './mountinfo.ts';
+import type { Since } from './run-plan.ts';
 import type { System } from './system.ts';
 import type { RepoTarget } from './target.ts';
 
@@ -55,15 +56,35 @@ export interface ExpectedFile {
   text: string;
 }
 
+export type RepoObserver = (since?: Since<RepoFacts>) => Promise<RepoFacts>;
+
 /**
- * @param files what units.ts declares for this repository
- * @param before an earlier look, since which no unit file has changed: whether systemd has read them is taken from it
+ * For the looks of one run. On a slow machine systemd is slow to answer, so it is asked only for what may have changed: whether
+ * it has read the unit files once, and again when a step has changed them.
  */
-export async function observeRepo(
+export function repoObserver(system: System, target: RepoTarget, files: readonly ExpectedFile[]): RepoObserver {
+  let isRead = false;
+  return async (since) => {
+    isRead &&= since?.unitFiles !== true;
+    const units = since === undefined || since.unitStates ? undefined : since.before.units;
+    const facts = await observeRepo(system, target, files, isRead ? { needsReload: false, units } : {});
+    isRead = !facts.needsReload;
+    return facts;
+  };
+}
+
+/** Answers of systemd that still hold. `units` only beside `needsReload`. */
+interface Known {
+  needsReload?: boolean;
+  units?: RepoFacts['units'] | undefined;
+}
+
+/** @param files what units.ts declares for this repository */
+async function observeRepo(
   system: System,
   target: RepoTarget,
   files: readonly ExpectedFile[],
-  before?: RepoFacts,
+  known: Known = {},
 ): Promise<RepoFacts> {
   const { paths, net } = target;
   const cgroup = `/sys/fs/cgroup/rediacc.slice/${net.slice}`;
@@ -98,7 +119,7 @@ export async function observeRepo(
     system.readFile(`${cgroup}/cgroup.events`),
     system.readFile(`${cgroup}/memory.max`),
     system.readFile(`${cgroup}/cpu.max`),
-    observeUnits(system, target),
+    known.units === undefined ? loadedUnits(system, target) : new Map<string, string>(),
     system.stat(paths.internal),
     system.stat(paths.home),
     system.stat(paths.dockerData),
@@ -136,8 +157,8 @@ export async function observeRepo(
     ).find(([, found]) => found !== undefined && found.kind !== 'directory')?.[0],
     staleFiles: contents.filter(({ expected, found }) => expected !== found).map(({ path }) => path),
     presentFiles,
-    needsReload: before?.needsReload ?? (await needsReload(system, [...loaded.keys()], presentFiles)),
-    units: unitStates(target, loaded),
+    needsReload: known.needsReload ?? (await needsReload(system, [...loaded.keys()], presentFiles)),
+    units: known.units ?? unitStates(target, loaded),
   };
 }
 
@@ -155,7 +176,7 @@ function volumeDevices(
 }
 
 /** ActiveState of those units of the chain that systemd has in memory; it reads the files of others when it first hears of them. */
-async function observeUnits(system: System, { units }: RepoTarget): Promise<Map<string, string>> {
+async function loadedUnits(system: System, { units }: RepoTarget): Promise<Map<string, string>> {
   const names = [units.volume, units.net, units.docker, units.repo];
   const flags = ['--all', '--full', '--plain', '--no-legend', '--no-pager'];
   const { stdout } = await system.run(command('systemctl', 'list-units', ...flags, ...names));

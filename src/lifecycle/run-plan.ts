@@ -14,14 +14,25 @@ export interface PlanRun<Facts> {
   /** Outlives a cancellation, after which `system` does nothing any more: undoes what a step has begun. Default: `system`. */
   undoing?: System;
   report: Report;
-  /** `before`: an earlier look of this run, for what only a step that says so can have changed (Step.changesUnitFiles). */
-  observe(before?: Facts): Promise<Facts>;
+  /** `since`: what has been done since an earlier look of this run. Without it anything may have changed. */
+  observe(since?: Since<Facts>): Promise<Facts>;
 }
 
-/** True when any step changed something. Throws the failing step's error after its undo. */
-export async function converge<Facts>(steps: readonly Step<Facts>[], run: PlanRun<Facts>): Promise<boolean> {
-  let facts = await run.observe();
-  let changed = false;
+/** What systemd would say as it said at the look `before`, but for what is marked. */
+export interface Since<Facts> {
+  before: Facts;
+  unitFiles: boolean;
+  unitStates: boolean;
+}
+
+/** True when any step changed something. Throws the failing step's error after its undo. `first`: a look of just now. */
+export async function converge<Facts>(
+  steps: readonly Step<Facts>[],
+  run: PlanRun<Facts>,
+  first?: Facts,
+): Promise<boolean> {
+  let facts = first ?? (await run.observe());
+  let hasChanged = false;
   for (const step of steps) {
     step.guard?.(facts);
     if (step.isDone(facts)) {
@@ -29,9 +40,9 @@ export async function converge<Facts>(steps: readonly Step<Facts>[], run: PlanRu
       continue;
     }
     facts = await act(step, facts, run);
-    changed = true;
+    hasChanged = true;
   }
-  return changed;
+  return hasChanged;
 }
 
 /** What a dry run shows; nothing is changed. A step after an unfinished one is judged on today's facts. */
@@ -60,8 +71,9 @@ async function act<Facts>(step: Step<Facts>, before: Facts, run: PlanRun<Facts>)
     });
   event('start');
   try {
-    for (const action of step.actions(before)) await perform(system, action);
-    const facts = await settle(step, before, run);
+    const actions = step.actions(before);
+    for (const action of actions) await perform(system, action);
+    const facts = await settle(step, { before, ...changed(step, actions) }, run);
     event('done');
     return facts;
   } catch (error) {
@@ -79,10 +91,20 @@ async function explain<Facts>(step: Step<Facts>, error: unknown, facts: Facts, s
   return explainUnitFailure(system, step.startsUnit, step.title, error);
 }
 
-async function settle<Facts>(step: Step<Facts>, before: Facts, { system, observe }: PlanRun<Facts>): Promise<Facts> {
+/** Units start and end by systemctl, or by themselves, which a step without actions waits for. */
+function changed<Facts>({ changesUnitFiles: unitFiles = false }: Step<Facts>, actions: readonly Action[]) {
+  const asks = actions.some((action) => action.kind === 'run' && action.command.file === 'systemctl');
+  return { unitFiles, unitStates: unitFiles || asks || actions.length === 0 };
+}
+
+async function settle<Facts>(
+  step: Step<Facts>,
+  since: Since<Facts>,
+  { system, observe }: PlanRun<Facts>,
+): Promise<Facts> {
   const deadline = system.now() + (step.settleMs ?? 0);
   for (;;) {
-    const facts = await observe(step.changesUnitFiles ? undefined : before);
+    const facts = await observe(since);
     if (step.isDone(facts)) return facts;
     if (system.now() >= deadline) {
       throw new RdcError('STEP_NOT_VERIFIED', `"${step.title}" was carried out but cannot be seen to be done`, {

@@ -1,7 +1,7 @@
 // What makes systemd read the units of a chain: a reload holds up every other chain, so it is done only where systemd would
 // otherwise work with something else than what is on disk.
 import { expect, test } from 'vitest';
-import { observeRepo, type RepoFacts } from '../../src/lifecycle/facts.ts';
+import { repoObserver } from '../../src/lifecycle/facts.ts';
 import { converge } from '../../src/lifecycle/run-plan.ts';
 import { type DeclaredFile, declareSteps, dropInPath, forgetStep, startUnitStep } from '../../src/lifecycle/units.ts';
 import { scriptedSystem } from '../helpers/scripted-system.ts';
@@ -32,7 +32,7 @@ async function declared(read: (onDisk: string[]) => string[], isStale = false) {
     });
     return { stdout: `${shown.join('\n\n')}\n` };
   });
-  const observe = (before?: RepoFacts) => observeRepo(system, TARGET, FILES, before);
+  const observe = repoObserver(system, TARGET, FILES);
   const isClosedQuiet = !(await observe()).needsReload;
   await converge(declareSteps(TARGET, FILES), { system, report: () => undefined, observe });
   expect((await observe()).needsReload).toBe(false);
@@ -68,13 +68,15 @@ test('units that systemd has not in memory need none; of those that it has, it i
     ...{ id: 'volume.hold', title: 'hold it', already: 'it is held', unit: TARGET.units.volume },
     state: (facts) => facts.units.volume.active,
   });
-  const observe = (before?: RepoFacts) => observeRepo(system, TARGET, FILES, before);
+  const observe = repoObserver(system, TARGET, FILES);
   const run = { system, report: () => undefined, observe };
   expect(await converge([...declareSteps(TARGET, FILES), start], run)).toBe(true);
   expect(asked).toEqual(['list-units', 'list-units', 'start', 'list-units']);
   asked.length = 0;
   expect(await converge([...declareSteps(TARGET, FILES), start], run)).toBe(false);
-  expect(asked).toEqual(['list-units', 'show']);
+  expect(asked).toEqual(['list-units']);
+  await converge([start], { ...run, observe: repoObserver(system, TARGET, FILES) });
+  expect(asked).toEqual(['list-units', 'list-units', 'show']);
 });
 
 test('at the end of a down a unit that failed is forgotten; control: one that ended well is not in memory', async () => {
@@ -84,7 +86,7 @@ test('at the end of a down a unit that failed is forgotten; control: one that en
     const isListed = args[0] === 'list-units' && failed !== '';
     return { stdout: isListed ? `${TARGET.units.docker} ${failed} docker daemon\n` : '' };
   });
-  const observe = () => observeRepo(system, TARGET, FILES);
+  const observe = repoObserver(system, TARGET, FILES);
   const forget = () => converge([forgetStep(TARGET, FILES)], { system, report: () => undefined, observe });
   expect(await forget()).toBe(true);
   expect(system.commands.filter(({ args }) => args[0] === 'reset-failed').map(({ args }) => args[1])).toEqual([

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { RepoFacts } from '../../src/lifecycle/facts.ts';
 import { type Limits, limitsDropIn, limitsSteps } from '../../src/lifecycle/limits.ts';
-import { converge } from '../../src/lifecycle/run-plan.ts';
+import { converge, type Since } from '../../src/lifecycle/run-plan.ts';
 import { describeAction } from '../../src/lifecycle/step.ts';
 import { unitText } from '../../src/lifecycle/unit-text.ts';
 import { declareStep } from '../../src/lifecycle/units.ts';
@@ -54,17 +54,17 @@ describe('limits', () => {
   });
 
   it('are in force although systemd had not read its files before: they are asked for again', async () => {
-    const looks: (RepoFacts | undefined)[] = [];
-    const observe = async (before?: RepoFacts) => {
-      looks.push(before);
-      // As observeRepo: what an earlier look found stays so, unless it is asked for anew.
+    const looks: (Since<RepoFacts> | undefined)[] = [];
+    const observe = async (since?: Since<RepoFacts>) => {
+      looks.push(since);
+      // As repoObserver: what an earlier look found stays so, unless it is asked for anew.
       return running('max', looks.length === 1 ? 'max' : '100000 100000', {
-        needsReload: before?.needsReload ?? looks.length === 1,
+        needsReload: since?.unitFiles === false ? since.before.needsReload : looks.length === 1,
       });
     };
     const system = scriptedSystem(() => ({}));
     expect(await converge([step({ cpus: 1 })], { system, report: () => undefined, observe })).toBe(true);
-    expect(looks).toEqual([undefined, undefined]);
+    expect(looks).toMatchObject([undefined, { unitFiles: true }]);
   });
 
   it('are given to a running slice, and leave nothing that would outlive it', () => {

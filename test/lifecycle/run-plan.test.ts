@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Command, command } from '../../src/lifecycle/command.ts';
-import { converge, planSteps } from '../../src/lifecycle/run-plan.ts';
-import { remove, run, type Step, write } from '../../src/lifecycle/step.ts';
+import { converge, planSteps, type Since } from '../../src/lifecycle/run-plan.ts';
+import { type Action, remove, run, type Step, write } from '../../src/lifecycle/step.ts';
 import type { RunEvent } from '../../src/protocol/events.ts';
 import { type Answer, scriptedSystem } from '../helpers/scripted-system.ts';
 
@@ -82,6 +82,36 @@ describe('converging', () => {
     await expect(go()).rejects.toThrow('no');
     expect(system.files.size).toBe(0);
   });
+});
+
+it('systemd is asked anew for what a step can have changed, or what it waits for', async () => {
+  const does = (actions: Action[], changesUnitFiles = false): Step<Facts> => {
+    let looks = 0;
+    const isDone = () => {
+      looks += 1;
+      return looks > 1;
+    };
+    return { ...step, isDone, actions: () => actions, changesUnitFiles };
+  };
+  const looks: (Since<Facts> | undefined)[] = [];
+  const observe = async (since?: Since<Facts>) => {
+    looks.push(since);
+    return { text: undefined };
+  };
+  const steps = [
+    does([run(command('losetup', '/f'))]),
+    does([run(command('losetup', '/f')), run(command('systemctl', 'start', 'a'))]),
+    does([]),
+    does([write('/f', '', 0o600)], true),
+  ];
+  await converge(steps, { system: scriptedSystem(() => ({})), report: () => undefined, observe });
+  expect(looks.map((since) => since && [since.unitFiles, since.unitStates])).toEqual([
+    undefined,
+    [false, false],
+    [false, true],
+    [false, true],
+    [true, true],
+  ]);
 });
 
 it('a plan tells what would be done and does nothing', () => {
