@@ -116,12 +116,4 @@ describe('after a reboot', () => {
     // The control: the kernel's words are there.
     expect(await vm.root("journalctl -k -b --no-pager -o cat | grep -c 'EXT4-fs (dm-.*mounted filesystem'")).toBe('3');
   });
-
-  test('once more: the same', async () => {
-    await vm.reboot();
-    await answeredAfter(vm, [untilAnswers(web), untilAnswers(data, 5432)]);
-    expect([await count(web, 'downs'), await count(web, 'ended'), await count(data, 'downs')]).toEqual([2, 2, 2]);
-    expect(await journal([`rediacc-repo@${web.guid}`, `rediacc-repo@${data.guid}`], -1)).not.toMatch(/timed out/);
-    expect(await vm.root(RECOVERIES)).toBe('');
-  });
 });
