@@ -79,6 +79,7 @@ const LOOKS: Record<string, readonly string[] | 'always'> = {
   bash: 'always',
   blkid: 'always',
   cryptsetup: ['isLuks', 'luksDump', '--test-passphrase'],
+  dmsetup: ['info'],
   docker: ['ps', 'version', 'inspect'],
   dumpe2fs: 'always',
   getent: 'always',

@@ -28,6 +28,12 @@ export const NEEDS: readonly Need[] = [
     packages: { apt: ['cryptsetup-bin'], dnf: ['cryptsetup'], zypper: ['cryptsetup'] },
   },
   {
+    id: 'dmsetup',
+    title: 'dmsetup',
+    programs: ['dmsetup'],
+    packages: { apt: ['dmsetup'], dnf: ['device-mapper'], zypper: ['device-mapper'] },
+  },
+  {
     id: 'docker',
     title: 'docker daemon',
     programs: ['dockerd', 'containerd', 'runc'],

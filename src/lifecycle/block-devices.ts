@@ -1,4 +1,5 @@
-// Which loop devices and device-mapper mappings exist, read from sysfs: no process is started, nothing is changed.
+// Which loop devices and device-mapper mappings exist; nothing is changed.
+import { command } from './command.ts';
 import type { System } from './system.ts';
 
 export interface LoopDevice {
@@ -20,6 +21,8 @@ export interface Mapping {
   deviceNumber: string;
   /** Kernel names of what it lies on, e.g. ["loop3"]. */
   on: string[];
+  /** It has no table in force: who made it was killed before it had given it one (dmsetup(8), create and resume). */
+  isHalfMade?: true;
 }
 
 export interface BlockDevices {
@@ -27,7 +30,7 @@ export interface BlockDevices {
   mappings: Mapping[];
 }
 
-/** Sources: Documentation/ABI/testing/sysfs-block-loop, sysfs-block-dm of the kernel. */
+/** From sysfs: no process is started. Sources: Documentation/ABI/testing/sysfs-block-loop, sysfs-block-dm of the kernel. */
 export async function observeBlockDevices(system: System): Promise<BlockDevices> {
   const names = (await system.list('/sys/block')) ?? [];
   const loops = await Promise.all(
@@ -40,6 +43,23 @@ export async function observeBlockDevices(system: System): Promise<BlockDevices>
     loops: loops.filter((loop) => loop !== undefined),
     mappings: mappings.filter((mapping) => mapping !== undefined),
   };
+}
+
+/** Those that have no table at all as well, which are not in sysfs. */
+export async function observeAllMappings(system: System): Promise<Mapping[]> {
+  const { mappings } = await observeBlockDevices(system);
+  const list = ['info', '--columns', '--noheadings', '--separator', ':', '--options', 'name,major,minor'];
+  const { stdout } = await system.run(command('dmsetup', ...list));
+  const rows = [...stdout.matchAll(/^(\S+):(\d+):(\d+)$/gm)];
+  const isSeen = (name: string) => mappings.some((mapping) => mapping.name === name);
+  return [
+    ...mappings,
+    ...rows.flatMap(([, name = '', major, minor]): Mapping[] =>
+      isSeen(name)
+        ? []
+        : [{ kernelName: `dm-${minor}`, name, deviceNumber: `${major}:${minor}`, on: [], isHalfMade: true }],
+    ),
+  ];
 }
 
 async function readLoop(system: System, name: string): Promise<LoopDevice | undefined> {
@@ -57,7 +77,9 @@ async function readMapping(system: System, name: string): Promise<Mapping | unde
   const deviceNumber = await system.readFile(`/sys/block/${name}/dev`);
   if (mappingName === undefined || deviceNumber === undefined) return undefined;
   const on = (await system.list(`/sys/block/${name}/slaves`)) ?? [];
-  return { kernelName: name, name: mappingName.trim(), deviceNumber: deviceNumber.trim(), on };
+  const isHalfMade = (await system.readFile(`/sys/block/${name}/size`))?.trim() === '0';
+  const mapping = { kernelName: name, name: mappingName.trim(), deviceNumber: deviceNumber.trim(), on };
+  return isHalfMade ? { ...mapping, isHalfMade } : mapping;
 }
 
 /** Of a mapping that is just being removed, it answers EINVAL (dm_attr_show() in drivers/md/dm-sysfs.c). */

@@ -26,6 +26,8 @@ export interface RepoFacts {
   mappings: Mapping[];
   /** Our mapping exists under its right name, wherever it lies. */
   mapping: Mapping | undefined;
+  /** One of that name that was never finished, and opens nothing. */
+  halfMade: boolean;
   mounted: boolean;
   /** Namespace file and host link both exist. */
   namespace: boolean;
@@ -165,13 +167,15 @@ async function observeRepo(
 function volumeDevices(
   { loops, mappings }: BlockDevices,
   { paths }: RepoTarget,
-): Pick<RepoFacts, 'loops' | 'mappings' | 'mapping'> {
+): Pick<RepoFacts, 'loops' | 'mappings' | 'mapping' | 'halfMade'> {
   const ours = loops.filter((loop) => loop.backingFile === paths.image && !loop.deleted);
   const names = new Set(ours.map((loop) => loop.device.slice('/dev/'.length)));
+  const named = mappings.find((mapping) => mapping.name === paths.mapping);
   return {
     loops: ours,
     mappings: mappings.filter((mapping) => mapping.on.some((device) => names.has(device))),
-    mapping: mappings.find((mapping) => mapping.name === paths.mapping),
+    mapping: named?.isHalfMade ? undefined : named,
+    halfMade: named?.isHalfMade ?? false,
   };
 }
 

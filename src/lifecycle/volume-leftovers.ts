@@ -1,9 +1,10 @@
 // Mounts, mappings and loop devices of a repository that is closed, half-made or unknown. Data is never given up here: an
 // image that was deleted while something of it is still attached lives on in that alone, so what shows it stays.
+import type { Mapping } from './block-devices.ts';
 import { command } from './command.ts';
 import type { Leftover } from './leftover.ts';
 import type { RepoTraces } from './leftover-facts.ts';
-import { detachLoop, luksClose } from './luks.ts';
+import { detachLoop, luksClose, removeHalfMade } from './luks.ts';
 import { run } from './step.ts';
 
 /** `why`: why the repository cannot be open, the first half of each proof. */
@@ -27,23 +28,25 @@ function mounts({ guid, record, mounts: points, mappings: below }: RepoTraces, w
 
 function mappings({ guid, record, paths, loops: devices, mappings: all }: RepoTraces, why: string): Leftover[] {
   return all.map((mapping) => {
-    const { name, users } = mapping;
+    const { name, users, isHalfMade } = mapping;
     const about = { kind: 'mapping' as const, what: name, subject: guid, ...nameOf(record) };
     const below = devices.filter(({ device }) => mapping.on.includes(kernelName(device)));
     const against = foreignness(mapping, paths.mapping, below.length) ?? inUse(users);
+    const close = isHalfMade ? removeHalfMade(name) : luksClose(name);
     if (against !== undefined) return { ...about, because: against, fix: `cryptsetup close ${name}` };
     return {
       ...about,
       because: `${why}, and nothing has it mounted or open`,
       // Attached by a command that was cut off before it told the kernel to detach it with the mapping.
-      removal: [run(luksClose(name)), ...below.map(({ device }) => run({ ...detachLoop(device), allow: [1] }))],
+      removal: [run(close), ...below.map(({ device }) => run({ ...detachLoop(device), allow: [1] }))],
     };
   });
 }
 
-function foreignness({ name }: { name: string }, ours: string, below: number): string | undefined {
+function foreignness({ name, isHalfMade }: Mapping, ours: string, below: number): string | undefined {
   if (name !== ours) return 'somebody else opened the image under this name';
-  return below === 0 ? 'it has our name but does not lie on an image of ours' : undefined;
+  // One that has no table yet lies on nothing.
+  return below === 0 && !isHalfMade ? 'it has our name but does not lie on an image of ours' : undefined;
 }
 
 /** Those below a mapping go with it. */

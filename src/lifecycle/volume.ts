@@ -5,7 +5,16 @@ import { isCode, RdcError } from '../protocol/errors.ts';
 import type { Secret } from '../protocol/secret.ts';
 import { type Command, command } from './command.ts';
 import type { RepoFacts } from './facts.ts';
-import { attachLoop, detachLoop, exitCodeOf, explainOpenFailure, luksOpen, oneAtATime } from './luks.ts';
+import {
+  attachLoop,
+  detachLoop,
+  exitCodeOf,
+  explainOpenFailure,
+  luksClose,
+  luksOpen,
+  oneAtATime,
+  removeHalfMade,
+} from './luks.ts';
 import { explainKeyFileFailure, luksOpenWithKeyFile } from './luks-key-file.ts';
 import type { Action, Step } from './step.ts';
 import { makeDirectory, run } from './step.ts';
@@ -89,6 +98,8 @@ export function attachStep(target: RepoTarget): Step<RepoFacts> {
 function openStep(target: RepoTarget, key: Key | undefined): Step<RepoFacts> {
   const { name } = target;
   const device = (facts: RepoFacts) => facts.loops[0]?.device ?? `/dev/loop-of-${name}`;
+  // What a cryptsetup has left that was killed in its first moments is not seen in every state. Exit code 1: there is none.
+  const cleared = run({ ...removeHalfMade(target.paths.mapping), allow: [1] });
   return {
     id: 'volume.open',
     title: 'open the encrypted volume',
@@ -96,14 +107,14 @@ function openStep(target: RepoTarget, key: Key | undefined): Step<RepoFacts> {
     guard: (facts) => refuseForeignUse(target, facts),
     isDone: (facts) => facts.mapping !== undefined && facts.loops.every(({ autoclear }) => autoclear),
     actions: (facts) => [
-      ...(facts.mapping === undefined ? [run(openCommand(target, device(facts), key))] : []),
+      ...(facts.mapping === undefined ? [cleared, run(openCommand(target, device(facts), key))] : []),
       // From here on the loop device goes away by itself when the mapping does, whatever crashes in between.
       run(detachLoop(device(facts))),
     ],
     explain: (error) =>
       (key !== undefined && 'keyFile' in key ? explainKeyFileFailure(error, name) : undefined) ??
       explainOpenFailure(error, name),
-    undo: (facts) => (facts.mapping === undefined ? [run(detachLoop(device(facts)))] : []),
+    undo: (facts) => (facts.mapping === undefined ? [cleared, run(detachLoop(device(facts)))] : []),
     settleMs: 5000,
   };
 
@@ -156,7 +167,7 @@ function mountStep(target: RepoTarget): Step<RepoFacts> {
         cause: error,
       });
     },
-    undo: () => [run(command('cryptsetup', 'close', paths.mapping))],
+    undo: () => [run(luksClose(paths.mapping))],
   };
 }
 
@@ -174,7 +185,8 @@ function volumeUnitStep({ units }: RepoTarget): Step<RepoFacts> {
 
 /** Closed as far as the host's own tables tell; `holders.ts` proves that no other namespace holds it. */
 export function isClosed(facts: RepoFacts): boolean {
-  return !facts.mounted && facts.mapping === undefined && facts.loops.length === 0 && facts.mappings.length === 0;
+  const { mounted, mapping, halfMade, loops, mappings } = facts;
+  return !mounted && mapping === undefined && !halfMade && loops.length === 0 && mappings.length === 0;
 }
 
 /** Stops the volume's unit (umount, close), then ends what a crash may have left without a unit. */
@@ -182,7 +194,8 @@ export function closeVolumeSteps(target: RepoTarget): Step<RepoFacts>[] {
   const { units, paths, name } = target;
   const left = (facts: RepoFacts): Action[] => [
     ...(facts.mounted ? [run(command('umount', paths.mountPoint))] : []),
-    ...(facts.mapping === undefined ? [] : [run(command('cryptsetup', 'close', paths.mapping))]),
+    ...(facts.mapping === undefined ? [] : [run(luksClose(paths.mapping))]),
+    ...(facts.halfMade ? [run(removeHalfMade(paths.mapping))] : []),
   ];
   return [
     {
@@ -208,7 +221,7 @@ export function closeVolumeSteps(target: RepoTarget): Step<RepoFacts>[] {
           },
         );
       },
-      isDone: (facts) => !facts.mounted && facts.mapping === undefined,
+      isDone: (facts) => !facts.mounted && facts.mapping === undefined && !facts.halfMade,
       actions: left,
       settleMs: 5000,
     },

@@ -111,6 +111,16 @@ describe('a machine in order', () => {
   });
 });
 
+test('a mapping that was never given a table is found and removed, of a closed one and of none that is known', async () => {
+  const machine = inOrder();
+  const names = [`rediacc-${CLOSED}`, `rediacc-${UNKNOWN}`];
+  for (const name of names) machine.tableless.add(name);
+  machine.tableless.add('vg-root');
+  expect((await found(machine)).dead).toEqual(names.map((name) => `mapping ${name}`));
+  expect(await prune(machine)).toMatchObject({ outcome: 'done', output: { changed: true } });
+  expect([...machine.tableless]).toEqual(['vg-root']);
+});
+
 describe('one of each kind', () => {
   test('is found with its proof, and a dry run changes nothing', async () => {
     const { machine, dead } = littered();

@@ -110,6 +110,7 @@ describe('verdicts', () => {
     const missing = checks.filter((check) => check.status === 'missing').map((check) => check.id);
     expect(missing).toEqual([
       'cryptsetup',
+      'dmsetup',
       'docker',
       'docker-cli',
       'ca-certificates',

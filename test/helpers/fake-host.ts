@@ -21,6 +21,7 @@ export interface FakePackage {
 
 export const TRIXIE: Record<string, FakePackage> = {
   'cryptsetup-bin': { version: '2:2.7.5-2', files: ['/usr/sbin/cryptsetup'] },
+  dmsetup: { version: '2:1.02.205-2', files: ['/usr/sbin/dmsetup'] },
   'docker.io': {
     version: '26.1.5+dfsg1-9',
     files: ['/usr/sbin/dockerd', '/usr/bin/containerd', '/usr/sbin/runc'],

@@ -25,6 +25,8 @@ export class LeftoverMachine extends FakeSystem {
   /** "/proc/7/fd/3 /dev/loop3" */
   openers: string[] = [];
   keySlots: Record<string, object> = { '0': {} };
+  /** Names of mappings without a table. */
+  readonly tableless = new Set<string>();
   /** Programs that fail, by their words. */
   readonly broken = new Set<string>();
   #devices = 0;
@@ -137,6 +139,10 @@ export class LeftoverMachine extends FakeSystem {
         if (args[0] !== 'close' || found === undefined) return { exitCode: 4 };
         this.#removeTree(found[0].slice(0, -'/dm/name'.length));
         return '';
+      },
+      dmsetup: (args) => {
+        if (args[0] === 'info') return [...this.tableless].map((name) => `${name}:253:9\n`).join('');
+        return this.tableless.delete(last(args)) ? '' : { exitCode: 1 };
       },
       losetup: (args) => {
         const directory = `/sys/block/${last(args).slice('/dev/'.length)}`;

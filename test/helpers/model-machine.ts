@@ -1,6 +1,7 @@
 // A server with repositories, on the model machine: images with LUKS headers, loop devices, mappings, mounts, systemd's units.
 // What a program does is in model-programs.ts. `crashAfter` cuts it off before any change, as often as a test likes.
 import type { Handlers, RunContext } from '../../src/agent/handlers.ts';
+import { attachLoop } from '../../src/lifecycle/luks.ts';
 import type { FakeNode } from './fake-system.ts';
 import { FakeSystem } from './fake-system.ts';
 import { MODEL_PROGRAMS } from './model-programs.ts';
@@ -28,6 +29,8 @@ export class ModelMachine extends FakeSystem {
   /** What is encrypted, by volume key. */
   readonly volumes = new Map<number, Inside>();
   volumeKeys = 0;
+  /** Mappings without a table, by name. */
+  readonly tableless = new Set<string>();
   readonly #inodes = new WeakMap<FakeNode, number>();
   #lastInode = 1;
 
@@ -75,6 +78,19 @@ export class ModelMachine extends FakeSystem {
       name: this.nodes.get(`/sys/block/${device}/dm/name`)?.text.trim() ?? '',
       loop: this.#below(`/sys/block/${device}/slaves`)[0] ?? '',
     }));
+  }
+
+  /** As a cryptsetup leaves it that is killed while it opens: before it has given the kernel a table, or before that is in force. */
+  async halfOpen(image: string, mapping: string, hasTable: boolean): Promise<void> {
+    if (this.loops().length === 0) await this.run(attachLoop(image));
+    if (hasTable) this.addMapping(mapping, this.loops()[0] ?? '', 0);
+    else this.tableless.add(mapping);
+  }
+
+  addMapping(name: string, loop: string, sectors: number): void {
+    const path = `/sys/block/dm-${this.mappings().length}`;
+    this.file(`${path}/dm/name`, `${name}\n`).file(`${path}/dev`, '253:0\n').file(`${path}/size`, `${sectors}\n`);
+    this.directory(`${path}/slaves`).file(`${path}/slaves/${loop}`);
   }
 
   /** Of an open mapping, by its name or its path below /dev/mapper. */

@@ -51,6 +51,12 @@ export const MODEL_PROGRAMS: Record<string, Model> = {
     }
     return '';
   },
+  dmsetup: (machine, { args }) => {
+    const name = args.at(-1) ?? '';
+    if (args[0] === 'info') return [...machine.tableless].map((one) => `${one}:253:9\n`).join('');
+    if (machine.tableless.delete(name) || dropMapping(machine, name)) return '';
+    return { exitCode: 1, stderr: 'No such device or address' };
+  },
   losetup: (machine, { args }) => {
     const path = args.at(-1) ?? '';
     if (args.includes('--list')) return listLoops(machine);
@@ -117,13 +123,22 @@ export function unmount(machine: ModelMachine, mountPoint: string): boolean {
 /** cryptsetup close; the loop device goes with it where it is marked so. */
 export function closeMapping(machine: ModelMachine, name: string): FakeAnswer {
   const mapping = machine.mappings().find((one) => one.name === name);
-  if (mapping === undefined) return { exitCode: 4 };
+  if (mapping === undefined || machine.nodes.get(`/sys/block/${mapping.device}/size`)?.text === '0\n')
+    return { exitCode: 4 };
   if (mountinfo(machine).text.includes(`/dev/mapper/${name} `)) return { exitCode: 5 };
+  dropMapping(machine, name);
+  return '';
+}
+
+/** False: there is none of the name. */
+function dropMapping(machine: ModelMachine, name: string): boolean {
+  const mapping = machine.mappings().find((one) => one.name === name);
+  if (mapping === undefined) return false;
   machine.removeTree(`/sys/block/${mapping.device}`);
   if (machine.nodes.get(`/sys/block/${mapping.loop}/loop/autoclear`)?.text === '1\n') {
     machine.removeTree(`/sys/block/${mapping.loop}`);
   }
-  return '';
+  return true;
 }
 
 function mountinfo(machine: ModelMachine) {
@@ -195,13 +210,9 @@ const CRYPTSETUP: Record<string, Model> = {
     const exitCode = tryKey(header, key, optionOf(args, '--key-slot'));
     if (exitCode !== 0 || isTest) return { exitCode };
     const loop = device.slice('/dev/'.length);
-    if (machine.mappings().some((one) => one.name === name || one.loop === loop)) return { exitCode: 5 };
-    const dm = `dm-${machine.mappings().length}`;
-    machine.file(`/sys/block/${dm}/dm/name`, `${name}\n`).file(`/sys/block/${dm}/dev`, '253:0\n');
-    machine
-      .file(`/sys/block/${dm}/size`, '0')
-      .directory(`/sys/block/${dm}/slaves`)
-      .file(`/sys/block/${dm}/slaves/${loop}`);
+    const isTaken = machine.mappings().some((one) => one.name === name || one.loop === loop);
+    if (isTaken || machine.tableless.has(name)) return { exitCode: 5 };
+    machine.addMapping(name, loop, 8);
     return '';
   },
   close: (machine, { args }) => closeMapping(machine, args.at(-1) ?? ''),

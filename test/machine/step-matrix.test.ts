@@ -93,6 +93,28 @@ test('create, after the header backup came to its place', async () => {
   await cutOff('create', at('create', /^mv .*\.luks-header$/, 'after'));
 });
 
+// As a kill -9 leaves it between two calls of the kernel, which no test hits: dmsetup(8) makes them one by one.
+test('mount, after a cryptsetup that was killed before its mapping had a table, and before that was in force', async () => {
+  const { vm, desk } = machine;
+  const { guid, image } = await desk.json<{ guid: string; image: string }>('repo status shop');
+  const mapping = `rediacc-${guid}`;
+  const made = `losetup --find --nooverlap ${image} && dmsetup create ${mapping} --notable`;
+  const loaded = `dmsetup load ${mapping} --table "0 64 linear $(losetup --noheadings --output NAME --associated ${image}) 0"`;
+  await vm.root(`dmsetup create ${mapping} --notable`);
+  expect((await vm.ssh('root', `cryptsetup close ${mapping}`)).exitCode).toBe(4);
+  expect(await desk.done('machine prune box --yes')).toContain(mapping);
+  expect((await vm.ssh('root', `dmsetup info ${mapping}`)).exitCode).toBe(1);
+  for (const left of [made, `${made} && ${loaded}`]) {
+    await vm.root(left);
+    await desk.done(COMMANDS.mount);
+    await expectState(state, states.mount, left);
+    await desk.done(`repo unmount shop ${WAIT}`);
+  }
+  await vm.root(`${made} && ${loaded}`);
+  await desk.done(`repo unmount shop ${WAIT}`);
+  await expectState(state, states.create, 'unmount');
+});
+
 test('mount, while cryptsetup opens', async () => {
   await cutOff('mount', at('mount', /^cryptsetup open/, 'during'));
 });
