@@ -92,7 +92,7 @@ function faultsOf(changes: readonly string[]): Fault[] {
   return [...before, { at: changes.length, when: 'after' }, ...during];
 }
 
-test.each(MATRIX)('$name', { timeout: 3_600_000 }, async ({ name, command, first = [], again, hasFunctions }) => {
+test.each(MATRIX)('$name', { timeout: 10_800_000 }, async ({ name, command, first = [], again, hasFunctions }) => {
   const { vm, desk } = machine;
   if (hasFunctions) await putFunctions();
   const subject = () => (name === 'delete' ? undefined : subjectOf(desk, 'shop'));
