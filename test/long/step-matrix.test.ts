@@ -74,7 +74,7 @@ afterAll(() => machine?.destroy());
 async function putFunctions(): Promise<void> {
   await machine.desk.done(MOUNT);
   const { mountPoint } = await machine.desk.json<{ mountPoint: string }>('repo status shop');
-  const text = 'prep() { sleep 1; }\nup() { sleep 1; touch has-been-up; }\ndown() { sleep 1; rm has-been-up; }\n';
+  const text = 'prep() { sleep 1; }\nup() { sleep 1; touch has-been-up; }\ndown() { sleep 1; rm -f has-been-up; }\n';
   await machine.vm.root(`cat >${mountPoint}/Rediaccfile`, { input: text });
   await machine.desk.done(UNMOUNT);
 }
