@@ -26,7 +26,7 @@ const PATIENCE: Patience = { waitMs: 25_000, endMs: 8_000 };
  * what it makes is made anew (mkfs, cp, dd), or it only waits for a unit or a lock (systemctl, systemd-run, flock).
  */
 const LET_END = [
-  ...['cryptsetup', 'losetup', 'mount', 'umount', 'tune2fs', 'e2fsck', 'resize2fs'],
+  ...['cryptsetup', 'dmsetup', 'losetup', 'mount', 'umount', 'tune2fs', 'e2fsck', 'resize2fs'],
   ...['mv', 'rm', 'install', 'truncate'],
 ];
 

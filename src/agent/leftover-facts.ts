@@ -1,6 +1,6 @@
 // Every trace of every repository on the machine, by GUID and by network id, read without changing anything. Throws
 // CONFIG_INVALID where a record is damaged: nothing is judged then.
-import { observeAllMappings, observeBlockDevices } from '../lifecycle/block-devices.ts';
+import { observeAllDevices } from '../lifecycle/block-devices.ts';
 import { isOpen, type LeftoverFacts, type RepoTraces } from '../lifecycle/leftover-facts.ts';
 import { luksMetadata } from '../lifecycle/luks.ts';
 import { KEYFILE_SLOT } from '../lifecycle/luks-key-file.ts';
@@ -21,37 +21,24 @@ const UNFINISHED = /\.[0-9a-f]{12}\.tmp$/;
 async function lookAround(system: System, datastore: string) {
   const directories = datastoreDirectories(datastore);
   const list = async (path: string) => (await system.list(path)) ?? [];
-  const [
-    { loops },
-    mappings,
-    mountinfo,
-    units,
-    dropIns,
-    records,
-    images,
-    keys,
-    mountPoints,
-    needsDown,
-    runtime,
-    config,
-  ] = await Promise.all([
-    observeBlockDevices(system),
-    observeAllMappings(system),
-    system.readFile('/proc/self/mountinfo'),
-    listUnits(system),
-    findDropIns(system),
-    list(directories.records),
-    list(directories.images),
-    list(directories.keys),
-    list(directories.mounts),
-    list(NEEDS_DOWN_DIR),
-    list(RUNTIME_DIR),
-    list(CONFIG_DIR),
-  ]);
+  const [devices, mountinfo, units, dropIns, records, images, keys, mountPoints, needsDown, runtime, config] =
+    await Promise.all([
+      observeAllDevices(system),
+      system.readFile('/proc/self/mountinfo'),
+      listUnits(system),
+      findDropIns(system),
+      list(directories.records),
+      list(directories.images),
+      list(directories.keys),
+      list(directories.mounts),
+      list(NEEDS_DOWN_DIR),
+      list(RUNTIME_DIR),
+      list(CONFIG_DIR),
+    ]);
   const mounts = parseMountinfo(mountinfo ?? '');
   return {
     directories,
-    devices: { loops, mappings },
+    devices,
     mounts,
     units,
     dropIns,

@@ -1,5 +1,5 @@
 // Whether one thing is there, whatever is to be thought of it: what "removed" means after a removal.
-import { observeAllMappings, observeBlockDevices } from '../lifecycle/block-devices.ts';
+import { observeAllDevices, observeBlockDevices } from '../lifecycle/block-devices.ts';
 import type { Leftover } from '../lifecycle/leftover.ts';
 import { isRunning } from '../lifecycle/leftover-facts.ts';
 import { parseMountinfo } from '../lifecycle/mountinfo.ts';
@@ -17,7 +17,7 @@ export async function isPresent(system: System, { kind, what, subject }: Leftove
         ({ mountPoint }) => mountPoint === what,
       );
     case 'mapping':
-      return (await observeAllMappings(system)).some(({ name }) => name === what);
+      return (await observeAllDevices(system)).mappings.some(({ name }) => name === what);
     case 'loop device':
       // The number may be somebody else's by now.
       return (await observeBlockDevices(system)).loops.some(

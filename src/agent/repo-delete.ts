@@ -3,6 +3,7 @@
 import { command } from '../lifecycle/command.ts';
 import type { RepoFacts } from '../lifecycle/facts.ts';
 import { headerBackupDraft } from '../lifecycle/header-backup.ts';
+import { removeHalfMade } from '../lifecycle/luks.ts';
 import { releaseRepoSteps } from '../lifecycle/services-plan.ts';
 import type { Step } from '../lifecycle/step.ts';
 import { remove, run } from '../lifecycle/step.ts';
@@ -43,6 +44,7 @@ export async function deleteRepo(
 
 /** What no step looks at; whatever was cut off, these come before the record goes. */
 async function removeRest({ paths }: RepoTarget, { system, report }: RunContext): Promise<void> {
+  await system.run({ ...removeHalfMade(paths.mapping), allow: [1] });
   for (const path of [keyFileDraft(paths), headerBackupDraft(paths)]) await system.remove(path);
   try {
     await system.remove(paths.mountPoint);

@@ -12,7 +12,7 @@ import {
 } from '../lifecycle/luks.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
-import { attachStep } from '../lifecycle/volume.ts';
+import { attachStep, closeVolumeSteps } from '../lifecycle/volume.ts';
 import { RdcError } from '../protocol/errors.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import { formatSize } from '../protocol/size.ts';
@@ -38,7 +38,10 @@ export async function reencryptRepo(
     context.report({ kind: 'plan', steps: [{ ...STEP, expect: 'change' }] });
     return { outcome: 'planned' };
   }
-  await carryOut(bench, context, [attachStep(target)]);
+  const facts = await bench.observe();
+  // Upon the loop device cryptsetup would take it for one that is open.
+  const closing = facts.halfMade ? closeVolumeSteps(target) : [];
+  await carryOut(bench, context, [...closing, attachStep(target)], facts);
   const { loops, image } = await bench.observe();
   const device = loops[0]?.device ?? '';
   const { credential, kdf } = input;

@@ -1,4 +1,5 @@
 // Which loop devices and device-mapper mappings exist; nothing is changed.
+import { isCode } from '../protocol/errors.ts';
 import { command } from './command.ts';
 import type { System } from './system.ts';
 
@@ -45,21 +46,27 @@ export async function observeBlockDevices(system: System): Promise<BlockDevices>
   };
 }
 
-/** Those that have no table at all as well, which are not in sysfs. */
-export async function observeAllMappings(system: System): Promise<Mapping[]> {
-  const { mappings } = await observeBlockDevices(system);
+/** Mappings that have no table at all as well, which are not in sysfs. They are asked for first: one that gets its table meanwhile is whole. */
+export async function observeAllDevices(system: System): Promise<BlockDevices> {
+  const named = await namedMappings(system);
+  const { loops, mappings } = await observeBlockDevices(system);
+  const bare = named.filter(({ name }) => !mappings.some((mapping) => mapping.name === name));
+  return { loops, mappings: [...mappings, ...bare] };
+}
+
+async function namedMappings(system: System): Promise<Mapping[]> {
   const list = ['info', '--columns', '--noheadings', '--separator', ':', '--options', 'name,major,minor'];
-  const { stdout } = await system.run(command('dmsetup', ...list));
-  const rows = [...stdout.matchAll(/^(\S+):(\d+):(\d+)$/gm)];
-  const isSeen = (name: string) => mappings.some((mapping) => mapping.name === name);
-  return [
-    ...mappings,
-    ...rows.flatMap(([, name = '', major, minor]): Mapping[] =>
-      isSeen(name)
-        ? []
-        : [{ kernelName: `dm-${minor}`, name, deviceNumber: `${major}:${minor}`, on: [], isHalfMade: true }],
-    ),
-  ];
+  try {
+    // 1: also where the kernel has no device-mapper loaded, and so no mapping.
+    const { stdout } = await system.run({ ...command('dmsetup', ...list), allow: [1] });
+    return [...stdout.matchAll(/^(\S+):(\d+):(\d+)$/gm)].map(([, name = '', major, minor]) => {
+      return { kernelName: `dm-${minor}`, name, deviceNumber: `${major}:${minor}`, on: [], isHalfMade: true };
+    });
+  } catch (error) {
+    // That it is missing is told by another check.
+    if (isCode(error, 'TOOL_MISSING')) return [];
+    throw error;
+  }
 }
 
 async function readLoop(system: System, name: string): Promise<LoopDevice | undefined> {

@@ -116,9 +116,9 @@ export function luksClose(mapping: string): Command {
   return command('cryptsetup', 'close', mapping);
 }
 
-/** Of a mapping without a table in force, which cryptsetup(8) neither closes (exit code 4) nor opens over (5). */
+/** Of a mapping without a table in force, which cryptsetup(8) neither closes (exit code 4) nor opens over (5). udev may hold it for a moment. */
 export function removeHalfMade(mapping: string): Command {
-  return command('dmsetup', 'remove', mapping);
+  return command('dmsetup', 'remove', '--retry', mapping);
 }
 
 export function isLuks2(image: string): Command {

@@ -91,10 +91,10 @@ async function explain<Facts>(step: Step<Facts>, error: unknown, facts: Facts, s
   return explainUnitFailure(system, step.startsUnit, step.title, error);
 }
 
-/** Units start and end by systemctl, or by themselves, which a step without actions waits for. */
+/** Units start and end by systemctl: no step waits for one that does so by itself. */
 function changed<Facts>({ changesUnitFiles: unitFiles = false }: Step<Facts>, actions: readonly Action[]) {
   const asks = actions.some((action) => action.kind === 'run' && action.command.file === 'systemctl');
-  return { unitFiles, unitStates: unitFiles || asks || actions.length === 0 };
+  return { unitFiles, unitStates: unitFiles || asks };
 }
 
 async function settle<Facts>(

@@ -33,7 +33,8 @@ function mappings({ guid, record, paths, loops: devices, mappings: all }: RepoTr
     const below = devices.filter(({ device }) => mapping.on.includes(kernelName(device)));
     const against = foreignness(mapping, paths.mapping, below.length) ?? inUse(users);
     const close = isHalfMade ? removeHalfMade(name) : luksClose(name);
-    if (against !== undefined) return { ...about, because: against, fix: `cryptsetup close ${name}` };
+    const fix = isHalfMade ? `dmsetup remove ${name}` : `cryptsetup close ${name}`;
+    if (against !== undefined) return { ...about, because: against, fix };
     return {
       ...about,
       because: `${why}, and nothing has it mounted or open`,

@@ -6,6 +6,7 @@ import { repoPaths } from '../../src/agent/layout.ts';
 import { acquireLock } from '../../src/agent/lock.ts';
 import { pruneMachine } from '../../src/agent/machine-prune.ts';
 import { presenceKey } from '../../src/agent/run-subjects.ts';
+import { RdcError } from '../../src/protocol/errors.ts';
 import type { RunEvent } from '../../src/protocol/events.ts';
 import type { RunId } from '../../src/protocol/ids.ts';
 import { CLOSED, DATASTORE, HALF_MADE, LeftoverMachine, OPEN, UNKNOWN } from '../helpers/leftover-machine.ts';
@@ -120,6 +121,18 @@ test('a mapping that was never given a table is found and removed, of a closed o
   expect(await prune(machine)).toMatchObject({ outcome: 'done', output: { changed: true } });
   expect([...machine.tableless]).toEqual(['vg-root']);
 });
+
+test.each([true, false])(
+  'no device-mapper, and no dmsetup, keep nobody from looking; dmsetup is there: %s',
+  async (isThere) => {
+    const machine = inOrder();
+    machine.program('dmsetup', () => {
+      if (isThere) return { exitCode: 1, stderr: '/dev/mapper/control: open failed' };
+      throw new RdcError('TOOL_MISSING', 'the program "dmsetup" is not on this machine');
+    });
+    expect(await examineLeftovers(machine, DATASTORE, lockDir)).toMatchObject([{ status: 'ok', found: 'none' }]);
+  },
+);
 
 describe('one of each kind', () => {
   test('is found with its proof, and a dry run changes nothing', async () => {

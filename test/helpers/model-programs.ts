@@ -54,7 +54,8 @@ export const MODEL_PROGRAMS: Record<string, Model> = {
   dmsetup: (machine, { args }) => {
     const name = args.at(-1) ?? '';
     if (args[0] === 'info') return [...machine.tableless].map((one) => `${one}:253:9\n`).join('');
-    if (machine.tableless.delete(name) || dropMapping(machine, name)) return '';
+    const isInUse = mountinfo(machine).text.includes(`/dev/mapper/${name} `);
+    if (machine.tableless.delete(name) || (!isInUse && dropMapping(machine, name))) return '';
     return { exitCode: 1, stderr: 'No such device or address' };
   },
   losetup: (machine, { args }) => {

@@ -84,7 +84,7 @@ describe('converging', () => {
   });
 });
 
-it('systemd is asked anew for what a step can have changed, or what it waits for', async () => {
+it('systemd is asked anew for what a step can have changed', async () => {
   const does = (actions: Action[], changesUnitFiles = false): Step<Facts> => {
     let looks = 0;
     const isDone = () => {
@@ -101,14 +101,12 @@ it('systemd is asked anew for what a step can have changed, or what it waits for
   const steps = [
     does([run(command('losetup', '/f'))]),
     does([run(command('losetup', '/f')), run(command('systemctl', 'start', 'a'))]),
-    does([]),
     does([write('/f', '', 0o600)], true),
   ];
   await converge(steps, { system: scriptedSystem(() => ({})), report: () => undefined, observe });
   expect(looks.map((since) => since && [since.unitFiles, since.unitStates])).toEqual([
     undefined,
     [false, false],
-    [false, true],
     [false, true],
     [true, true],
   ]);

@@ -34,7 +34,7 @@ describe.each([true, false])('with a table that is not in force: %s', (hasTable)
     expect(machine.state()).toEqual(undisturbed.state());
     expect(machine.mappings()).toEqual(undisturbed.mappings());
     // Without a table it is in nobody's way until the next opening.
-    expect([...machine.tableless]).toEqual(hasTable || name === 'mount' ? [] : [MAPPING]);
+    expect([...machine.tableless]).toEqual(hasTable || name !== 'unmount' ? [] : [MAPPING]);
   });
 
   test('one that is killed under a living agent is removed by that', async () => {
