@@ -110,9 +110,11 @@ test('mount, after a cryptsetup that was killed before its mapping had a table, 
     await expectState(state, states.mount, left);
     await desk.done(`repo unmount shop ${WAIT}`);
   }
+  const closed = await state();
   await vm.root(`${made} && ${loaded}`);
+  expect(await state()).not.toEqual(closed);
   await desk.done(`repo unmount shop ${WAIT}`);
-  await expectState(state, states.create, 'unmount');
+  await expectState(state, closed, 'unmount');
 });
 
 test('mount, while cryptsetup opens', async () => {
