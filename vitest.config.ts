@@ -22,12 +22,14 @@ const LONG_FILES = [
   'soak',
   'boot',
   'power-cut',
-  'rediaccfile',
+  'supervision',
   'isolation',
   'refusals',
-  'random-kills',
   'step-matrix',
+  'random-kills',
+  'upgrade',
   'disk-full',
+  'rediaccfile',
 ];
 
 class LongestFirst extends BaseSequencer {
