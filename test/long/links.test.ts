@@ -9,8 +9,14 @@ import type { TestVm } from '../machine/vm.ts';
 const LINES = 200;
 const ALL = Array.from({ length: LINES }, (_, index) => index + 1);
 const LOSS = `table inet loss {
-  chain in { type filter hook input priority -300; tcp dport 22 numgen random mod 100 < 30 counter drop }
-  chain out { type filter hook output priority -300; tcp sport 22 numgen random mod 100 < 30 counter drop }
+  chain in {
+    type filter hook input priority -300
+    tcp dport 22 numgen random mod 100 < 30 counter drop
+  }
+  chain out {
+    type filter hook output priority -300
+    tcp sport 22 numgen random mod 100 < 30 counter drop
+  }
 }
 `;
 
