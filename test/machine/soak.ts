@@ -32,13 +32,13 @@ const SIZES = {
 const SETTLE_MS = 60_000;
 type Sample = Record<string, number>;
 
-/** Declares the tests. A round is an up and a down --unmount of five repositories; the machine has `cpus`. */
-export function soak(rounds: number, { cpus = 1 } = {}): void {
+/** Declares the tests. A round is an up and a down --unmount of five repositories. */
+export function soak(rounds: number): void {
   let vm: TestVm;
   let desk: Desk;
 
   beforeAll(async () => {
-    ({ vm, desk } = await startSetUp({ cpus, memoryMiB: 4096 }));
+    ({ vm, desk } = await startSetUp({ memoryMiB: 4096 }));
     // Where a process that dies badly leaves its memory, if it may.
     await vm.root('sysctl -q kernel.core_pattern=/var/tmp/core.%e.%p');
     for (const name of NAMES) {
