@@ -18,7 +18,11 @@ const opsUpCommand = defineCommand({
   summary: 'start the playground machine, building it first where needed',
   args: {},
   options: {
-    cpus: option('--cpus <number>', 'processors of the machine (2), from this start on until the next', parseCpus),
+    cpus: option(
+      '--cpus <number>',
+      'processors of the machine (2; emulated by a QEMU before 9: 1), from this start on until the next',
+      parseCpus,
+    ),
     memory: option('--memory <size>', 'its memory (3G), likewise', parseMemory),
   },
   changes: 'nothing',

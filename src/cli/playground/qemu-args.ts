@@ -81,6 +81,15 @@ export function accelArgs(
   return ['-accel', `tcg,thread=multi,tb-size=${room}`, '-cpu', cpu];
 }
 
+/**
+ * Two, and one where a QEMU before 8.1 emulates: while one processor patches the kernel's code (jump labels, at each start of a
+ * docker daemon), the other one keeps a translation with the breakpoint of the patch in it, and the guest now and then panics
+ * (`Oops: int3`; linux-kernel, July 2023, "qemu-x86_64 booting with 8.0.0 stil see int3").
+ */
+export function defaultCpus(accel: Accelerator, qemuVersion: number): number {
+  return accel === 'tcg' && qemuVersion < 9 ? 1 : 2;
+}
+
 function diskArgs({ file, format = 'qcow2', cache }: Disk, index: number): string[] {
   const drive = `if=none,id=d${index},file=${file},format=${format},cache=${cache},discard=unmap`;
   return ['-drive', drive, '-device', `virtio-blk-pci,drive=d${index}`];

@@ -13,7 +13,7 @@ import { REGISTRY_MIRROR } from './guest-files.ts';
 import { ensureIdentity, exists, type MachineIdentity } from './identity.ts';
 import { isRunning, readRecord, VM_FILES, type VmInstance, type VmRecord, writeRecord } from './instance.ts';
 import { killProcess, processIdentity } from './process-identity.ts';
-import { type Accelerator, type Disk, type DiskCache, qemuArgs } from './qemu-args.ts';
+import { type Accelerator, type Disk, type DiskCache, defaultCpus, qemuArgs } from './qemu-args.ts';
 import type { Flavour } from './recipe.ts';
 import { type ReportStep, reported } from './report.ts';
 import { hasSshBanner, sshRun, writeKnownHosts } from './ssh.ts';
@@ -39,7 +39,7 @@ export interface StartOptions {
   timeoutMs?: number;
 }
 
-const DEFAULTS = { cpus: 2, memoryMiB: 3072, dataDiskGiB: 20, timeoutMs: 180_000 } as const;
+const DEFAULTS = { memoryMiB: 3072, dataDiskGiB: 20, timeoutMs: 180_000 } as const;
 
 export async function startVm(options: StartOptions): Promise<VmInstance> {
   const { dir, signal, report } = options;
@@ -103,7 +103,10 @@ async function ensureDisks(options: StartOptions): Promise<void> {
 /** Starts QEMU; a port that somebody took in between is no failure, the next one is tried. */
 async function launch(options: StartOptions, identity: MachineIdentity, port?: number): Promise<VmRecord> {
   const { dir } = options;
-  const resources = { cpus: options.cpus ?? DEFAULTS.cpus, memoryMiB: options.memoryMiB ?? DEFAULTS.memoryMiB };
+  const resources = {
+    cpus: options.cpus ?? defaultCpus(options.accel, options.qemuVersion),
+    memoryMiB: options.memoryMiB ?? DEFAULTS.memoryMiB,
+  };
   const consoleOffset = await consoleSize(join(dir, VM_FILES.console));
   for (let attempt = 0; ; attempt += 1) {
     options.signal?.throwIfAborted();

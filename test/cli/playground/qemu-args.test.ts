@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { accelArgs, type QemuOptions, qemuArgs } from '../../../src/cli/playground/qemu-args.ts';
+import { accelArgs, defaultCpus, type QemuOptions, qemuArgs } from '../../../src/cli/playground/qemu-args.ts';
 
 const options: QemuOptions = {
   name: 'playground',
@@ -26,6 +26,14 @@ it('hides cmpxchg16b from the guest only where QEMU miscompiles it', () => {
   expect(accelArgs('tcg', { ...options, qemuVersion: 7 }).at(-1)).toMatch(/^max,.*cx16=off/);
   expect(accelArgs('tcg', options).at(-1)).toMatch(/^max,(?!.*cx16)/);
   expect(accelArgs('kvm', options)).toEqual(['-accel', 'kvm', '-cpu', 'host']);
+});
+
+it.each([
+  ['kvm', 7, 2],
+  ['tcg', 7, 1],
+  ['tcg', 10, 2],
+] as const)('%s of QEMU %d begins with %d processors', (accel, qemuVersion, cpus) => {
+  expect(defaultCpus(accel, qemuVersion)).toBe(cpus);
 });
 
 it.each([
