@@ -63,6 +63,7 @@ export async function createAgent({ bundle, log, ...hooks }: AgentHooks): Promis
     subjectsOf: (operation, input) => runSubjects(createSystem(), operation, input),
     endUnits: (run) => endFunctions(createSystem(), run),
     unitRuns: () => functionRuns(createSystem()),
+    onBegan: (begun) => supervisor.began(begun),
     onEnded: (end) => supervisor.ended(end),
     log,
   });

@@ -24,7 +24,7 @@ export interface Monitoring {
   ended: Promise<void>;
 }
 
-/** Before the program is started again, should it end. */
+/** Before the program is started again, should it end, and before the next look when one fails. */
 const PAUSE_MS = 10_000;
 const FOR_EVER_MS = Number.MAX_SAFE_INTEGER;
 const LONGEST_LINE = 4096;
@@ -32,13 +32,26 @@ const LONGEST_LINE = 4096;
 export function followMonitor({ system, signal, monitor, concerns, settleMs, ...deps }: MonitorDeps): Monitoring {
   let looking: Promise<void> | undefined;
   let again = false;
+  let isFailing = false;
+  /** A look that fails is made again: what it was for is told only once. */
+  const lookOnce = async () => {
+    await system.sleep(settleMs);
+    try {
+      await deps.look();
+      isFailing = false;
+    } catch (error) {
+      if (!signal.aborted && !isFailing) deps.onTrouble(error);
+      isFailing = true;
+      again = true;
+      await system.sleep(PAUSE_MS);
+    }
+  };
   const look = (): void => {
     again = true;
     looking ??= (async () => {
       while (again && !signal.aborted) {
         again = false;
-        await system.sleep(settleMs);
-        await deps.look();
+        await lookOnce();
       }
     })()
       .catch((error: unknown) => {

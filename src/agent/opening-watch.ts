@@ -25,16 +25,20 @@ const SETTLE_MS = 500;
 const CONCERNS_US = /^KERNEL\[[\d.]+\] +(add|change|remove) +\/devices\/virtual\/block\/(loop|dm-)\d+ /m;
 
 export interface OpeningWatch {
-  /** From the first open repository on: until then there is nothing to watch. May be called again and again. */
+  /** Something may be opened from now on. May be called again and again. */
   begin(): void;
+  /** Where something is open already: until then there is nothing to watch. */
+  beginIfOpen(): Promise<void>;
+  /** Beside what the kernel tells. */
+  look(): void;
   /** Resolves with the signal. */
   ended(): Promise<void>;
 }
 
 export function watchOpenings({ system, signal, onTrouble, ...deps }: OpeningWatchDeps): OpeningWatch {
   let monitoring: Monitoring | undefined;
-  const begin = async () => {
-    if (monitoring !== undefined || !(await isAnyOpen(system)) || signal.aborted) return;
+  const begin = () => {
+    if (signal.aborted) return;
     monitoring ??= followMonitor({
       ...{ system, signal, onTrouble, concerns: CONCERNS_US, settleMs: SETTLE_MS },
       monitor: command('udevadm', 'monitor', '--kernel', '--subsystem-match=block'),
@@ -42,7 +46,12 @@ export function watchOpenings({ system, signal, onTrouble, ...deps }: OpeningWat
     });
   };
   return {
-    begin: () => void begin().catch(onTrouble),
+    begin,
+    beginIfOpen: async () => {
+      // Where that cannot be told, as well.
+      if (await isAnyOpen(system).catch(() => true)) begin();
+    },
+    look: () => monitoring?.look(),
     ended: async () => monitoring?.ended,
   };
 }

@@ -23,6 +23,8 @@ export interface RunsDeps {
   endUnits(run: RunId): Promise<void>;
   /** Runs of which something beside child processes is there, whoever has started them. */
   unitRuns(): Promise<RunId[]>;
+  /** A run that is no dry run has its locks and begins. */
+  onBegan?(begun: Pick<RunEnd, 'keys'>): void;
   /** A run that was no dry run has ended, its locks free. */
   onEnded?(end: RunEnd): void;
   /** For the log of the daemon. */

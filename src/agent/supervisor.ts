@@ -91,7 +91,7 @@ export class Supervisor {
     this.#record.keepOnly(records.map(({ guid }) => guid));
     const promised = (await this.#system.list(NEEDS_DOWN_DIR)) ?? [];
     for (const { guid } of records) if (promised.includes(guid)) this.#watch(guid);
-    this.#openings.begin();
+    await this.#openings.beginIfOpen();
     void finishBoot(records, {
       runs: this.#deps.runs,
       signal: this.#end.signal,
@@ -117,6 +117,11 @@ export class Supervisor {
     await this.#record.saved();
   }
 
+  /** It may open a repository. */
+  began({ keys }: Pick<RunEnd, 'keys'>): void {
+    if (keys.some((key) => guidSchema.safeParse(key).success)) this.#openings.begin();
+  }
+
   ended({ operation, actor, keys, result }: RunEnd): void {
     if (operation === 'machine.set-supervision') this.#lookAnew();
     const guid = guidSchema.safeParse(keys.find((key) => guidSchema.safeParse(key).success)).data;
@@ -124,7 +129,6 @@ export class Supervisor {
     const isUp = operation === 'repo.up' && (result.outcome === 'done' || result.outcome === 'partial');
     if (isUp && actor !== SUPERVISOR) this.#clear(guid);
     this.#watch(guid);
-    this.#openings.begin();
   }
 
   attention(guid: Guid): Attention | undefined {
@@ -206,6 +210,12 @@ export class Supervisor {
   #clear(guid: Guid): void {
     // The guard is mended by every up.
     this.#record.clear(MACHINE_SUBJECT);
+    // An up opens nothing that is attached twice; what was attached since then is still there until a look says otherwise.
+    if (tellsOfForeign(this.#record.attention(guid)?.reason ?? '')) this.#openings.look();
+    else this.#clearStarted(guid);
+  }
+
+  #clearStarted(guid: Guid): void {
     if (!this.#record.clear(guid)) return;
     void this.#supervised.target(guid).then((target) => {
       if (target !== undefined) this.#tell('attention-cleared', `"${target.name}" was started by hand`, target);

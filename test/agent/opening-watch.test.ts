@@ -9,11 +9,11 @@ const target = shopTarget();
 const { image, mapping } = target.paths;
 const EVENT = 'KERNEL[1234.567890] change   /devices/virtual/block/loop5 (block)\n';
 
-/** `closed`: what is open is another repository. */
-function watching({ closed = false } = {}) {
+/** `closed`: what is open is another repository; `quiet`: nothing is, and nothing was begun. */
+function watching({ closed = false, quiet = false } = {}) {
   const system = new FakeSystem().directory('/sys/block');
   const end = new AbortController();
-  const world = { tell: undefined as OutputSink | undefined, looks: 0, loops: [] as object[] };
+  const world = { tell: undefined as OutputSink | undefined, looks: 0, failures: 0, loops: [] as object[] };
   system.sleep = async (ms) => {
     system.clockMs += ms;
     await new Promise((resolve) => setImmediate(resolve));
@@ -25,6 +25,7 @@ function watching({ closed = false } = {}) {
   };
   system.program('losetup', () => {
     world.looks += 1;
+    if (world.failures-- > 0) throw new Error('losetup timed out');
     return JSON.stringify({ loopdevices: world.loops });
   });
   system.program('stat', () => `65024 42 ${image}\n`);
@@ -35,9 +36,12 @@ function watching({ closed = false } = {}) {
     return new Promise((_, reject) => end.signal.addEventListener('abort', () => reject(new Error('ended'))));
   };
   attach('loop0');
-  const name = closed ? 'rediacc-11111111-1111-4111-8111-111111111111' : mapping;
-  system.file('/sys/block/dm-0/dm/name', `${name}\n`).file('/sys/block/dm-0/dev', '253:0\n');
-  system.directory(`/sys/block/dm-0/slaves/${closed ? 'loop9' : 'loop0'}`);
+  if (!quiet) open();
+  function open() {
+    const name = closed ? 'rediacc-11111111-1111-4111-8111-111111111111' : mapping;
+    system.file('/sys/block/dm-0/dm/name', `${name}\n`).file('/sys/block/dm-0/dev', '253:0\n');
+    system.directory(`/sys/block/dm-0/slaves/${closed ? 'loop9' : 'loop0'}`);
+  }
   const told: string[] = [];
   let inOrder = 0;
   const watch = watchOpenings({
@@ -47,14 +51,14 @@ function watching({ closed = false } = {}) {
     isInOrder: () => void inOrder++,
     onTrouble: (error) => void told.push(`trouble: ${String(error)}`),
   });
-  watch.begin();
+  if (!quiet) watch.begin();
   onTestFinished(async () => {
     end.abort();
     await watch.ended();
   });
   const say = (text: string) => world.tell?.('stdout', Buffer.from(text));
   const ready = () => vi.waitFor(() => expect(world.looks).toBeGreaterThan(0));
-  return { world, told, say, ready, attach, inOrder: () => inOrder };
+  return { world, watch, told, say, ready, attach, inOrder: () => inOrder };
 }
 
 const SECOND = 'its image is attached a second time: /dev/loop5 (as /root/link); writing through both destroys it';
@@ -84,6 +88,24 @@ test('one that was there before anybody watched is told at the start', async () 
   const { told, attach } = watching();
   attach('loop5', '/root/link');
   await vi.waitFor(() => expect(told).toEqual([SECOND]));
+});
+
+test('a look that fails is made again until one succeeds, and told once', async () => {
+  const { world, told, say, ready, attach } = watching();
+  await ready();
+  world.failures = 3;
+  attach('loop5', '/root/link');
+  say(EVENT);
+  await vi.waitFor(() => expect(told).toEqual(['trouble: Error: losetup timed out', SECOND]));
+  expect(world.looks).toBe(1 + 3 + 1);
+});
+
+test('from nothing open on it watches as soon as it is told to', async () => {
+  const { world, watch } = watching({ quiet: true });
+  await watch.beginIfOpen();
+  expect(world.tell).toBeUndefined();
+  watch.begin();
+  await vi.waitFor(() => expect(world.tell).toBeDefined());
 });
 
 test('other devices are no reason to look, and a closed repository none to tell', async () => {

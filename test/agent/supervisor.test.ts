@@ -71,6 +71,14 @@ test('a start at boot that failed needs attention, also for the next agent, unti
   await vi.waitFor(async () => expect((await supervisor.report()).events[0]?.kind).toBe('attention-cleared'));
 });
 
+test('that an image is attached twice is no matter of an up: a look has to see that it is over', async () => {
+  const { supervisor } = await supervised();
+  const twice = 'its image is attached a second time: /dev/loop5; writing through both destroys it';
+  supervisor.giveUp({ guid: GUID, name: 'shop' as RepoName }, twice);
+  supervisor.ended(ended('repo.up', {}));
+  expect(supervisor.attention(GUID)?.reason).toBe(twice);
+});
+
 test('a start at boot that was cut off with its agent is finished', async () => {
   const cut = { operation: 'machine.autostart', actor: 'boot', startedAt: Date.now(), outcome: 'interrupted' } as const;
   const { supervisor, started } = await supervised([cut], { autostart: true });
