@@ -15,6 +15,8 @@ export interface LockOwner {
   actor: string;
   /** Milliseconds since the epoch. */
   since: number;
+  /** Our own upkeep, most of it done in seconds and none of it a person's: whoever comes waits a while before being refused. */
+  isUpkeep?: boolean;
 }
 
 const labelSchema = z.object({
@@ -22,6 +24,7 @@ const labelSchema = z.object({
   operation: z.string(),
   actor: z.string(),
   since: z.number(),
+  isUpkeep: z.boolean().optional(),
   holder: processIdentitySchema,
 });
 
@@ -57,8 +60,9 @@ async function readLabel(path: string): Promise<LockOwner | undefined> {
   const label = labelSchema.safeParse(parseOrNothing(text ?? ''));
   // Being written just now: the next look finds it.
   if (!label.success) return undefined;
-  const { holder, run, ...rest } = label.data;
-  if (await isAlive(holder)) return { ...rest, ...(run === undefined ? {} : { run }) };
+  const { holder, run, isUpkeep, ...rest } = label.data;
+  const isThere = await isAlive(holder);
+  if (isThere) return { ...rest, ...(run === undefined ? {} : { run }), ...(isUpkeep === true ? { isUpkeep } : {}) };
   await rm(path, { force: true });
   return undefined;
 }

@@ -12,6 +12,10 @@ import { cancellation, SEARCH_PATH } from './run-command.ts';
 const CONFLICT = 11;
 /** Milliseconds after which a person is told what is waited for. */
 const TELL_AFTER_MS = 500;
+/** How long our own upkeep is waited for by those who would not wait. */
+const UPKEEP_MS = 10_000;
+/** Holders that were gone before they could be named, after which nobody is named. */
+const MOST_NAMELESS = 3;
 
 export interface LockRequest {
   directory: string;
@@ -39,11 +43,7 @@ export interface HeldLock {
 export async function acquireLock(request: LockRequest): Promise<HeldLock> {
   const { directory, key, owner } = request;
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  const holder = startHolder(request);
-  // Who it is may be untellable; the waiting goes on all the same.
-  const telling = setTimeout(() => void tellOwner(request).catch(() => undefined), TELL_AFTER_MS);
-  const pid = await untilHeld(holder, request.signal).finally(() => clearTimeout(telling));
-  if (pid === undefined) throw await busy(request);
+  const { holder, pid } = await hold(request);
   const lost = watchHolder(holder);
   try {
     await writeLabel(directory, key, { ...owner, since: Date.now() }, pid);
@@ -58,6 +58,30 @@ export async function acquireLock(request: LockRequest): Promise<HeldLock> {
     },
     onLost: lost.listen,
   };
+}
+
+/** Throws as acquireLock does. */
+async function hold(request: LockRequest): Promise<{ holder: ChildProcessWithoutNullStreams; pid: number }> {
+  let { waitMs } = request;
+  for (let nameless = 0, isPatient = false; ; ) {
+    const holder = startHolder({ ...request, waitMs });
+    // Who it is may be untellable; the waiting goes on all the same.
+    const telling = setTimeout(() => void tellOwner(request).catch(() => undefined), TELL_AFTER_MS);
+    const pid = await untilHeld(holder, request.signal).finally(() => clearTimeout(telling));
+    if (pid !== undefined) return { holder, pid };
+    const other = await ownerSoon(request.directory, request.key);
+    const isUpkeep = request.waitMs === 0 && other?.isUpkeep === true && request.owner.isUpkeep !== true;
+    if (other === undefined && nameless < MOST_NAMELESS) {
+      // It has gone, most likely.
+      nameless += 1;
+      waitMs = 0;
+    } else if (isUpkeep && !isPatient) {
+      isPatient = true;
+      waitMs = UPKEEP_MS;
+    } else {
+      throw busy(request, other);
+    }
+  }
 }
 
 /** flock(1) becomes `cat`, which echoes our first byte once it runs: then the lock is held. */
@@ -127,11 +151,12 @@ function endHolder(holder: ChildProcessWithoutNullStreams): Promise<void> {
 }
 
 async function tellOwner(request: LockRequest): Promise<void> {
-  if (request.waitMs > 0) request.onWait?.(await busy({ ...request, waitMs: 0 }));
+  if (request.waitMs === 0) return;
+  const owner = await ownerSoon(request.directory, request.key);
+  request.onWait?.(busy({ ...request, waitMs: 0 }, owner));
 }
 
-async function busy({ directory, key, subject, waitMs }: LockRequest): Promise<RdcError> {
-  const owner = await ownerSoon(directory, key);
+function busy({ subject, waitMs }: LockRequest, owner: LockOwner | undefined): RdcError {
   const waited = waitMs === 0 ? '' : `; waited ${Math.round(waitMs / 1000)} s`;
   if (owner === undefined) return new RdcError('BUSY', `${subject} is being changed by somebody else${waited}`);
   const { run, operation, actor, since } = owner;

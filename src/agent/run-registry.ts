@@ -8,6 +8,7 @@ import { carryOutRun } from './carry-out-run.ts';
 import { LiveRun, type RunOwner, type RunSource } from './live-run.ts';
 import type { HeldLock, LockRequest } from './lock.ts';
 import { OwedResults } from './owed-results.ts';
+import { cancellation } from './run-command.ts';
 import { type Following, followRun, storedRun } from './run-following.ts';
 import { listRuns, recoverRuns } from './run-history.ts';
 import { openRunLog, type RunLog } from './run-log.ts';
@@ -70,6 +71,7 @@ class RunRegistry implements Runs {
     });
     const live = new LiveRun({ owner, keys: subjects.map(({ key }) => key), journal: log.journal, wakeup });
     this.#live.set(run, live);
+    if (!dryRun) this.#deps.onBegan?.({ keys: live.keys });
     live.ended = this.#carryOut(request, live, log, locks);
     return run;
   }
@@ -84,6 +86,8 @@ class RunRegistry implements Runs {
       const locks = await takeLocks(this.#deps.lockDir, subjects, { owner, waitMs, signal, onWait });
       try {
         if (this.#over !== undefined) throw this.#over;
+        // Whoever waited has gone, just as it came free.
+        if (signal?.aborted) throw cancellation(signal);
         await this.#endOfThoseBefore(subjects);
         const now = await this.#deps.subjectsOf(operation, input);
         if (now.map(({ key }) => key).join() === subjects.map(({ key }) => key).join()) return { subjects, locks };

@@ -22,7 +22,7 @@ export async function withSupervisorLock(
   { target, what, work }: Locked,
 ): Promise<boolean> {
   const subject = JSON.stringify(target.name);
-  const owner = { operation: what, actor: SUPERVISOR };
+  const owner = { operation: what, actor: SUPERVISOR, isUpkeep: true };
   const request = { directory, key: target.guid, subject, owner, waitMs: 0, signal };
   const lock = await acquireLock(request).catch((error: unknown) => {
     if (error instanceof RdcError && error.code === 'BUSY') return undefined;

@@ -7,7 +7,7 @@ import type { AgentClient, Follower } from './agent-client.ts';
 import type { CommandContext } from './context.ts';
 import { untilInterrupted } from './interrupt.ts';
 import { openProgress } from './progress.ts';
-import { interrupted, judge, leftAlone, outOfReach, perhapsBegun, type Result, type RunEnd } from './run-end.ts';
+import { judge, leftAlone, outOfReach, perhapsBegun, type Result, type RunEnd } from './run-end.ts';
 import type { StepEvent } from './step-text.ts';
 import type { MachineTarget } from './target.ts';
 
@@ -127,7 +127,7 @@ class Watch<O> {
   async interrupted(ending: Promise<Result<O> | 'detached'>): Promise<Result<O>> {
     const { io, interruptedAgain, ask } = this.#command;
     const run = this.#run;
-    if (run === undefined) throw this.#isWaiting ? interrupted() : perhapsBegun(this.#machine);
+    if (run === undefined) throw perhapsBegun(this.#machine);
     if (!io.canAsk) throw leftAlone(this.#machine, run);
     io.say(`stopped following; the run goes on on "${this.#machine.name}"; Ctrl-C again to cancel it`);
     if (!(await interruptedAgain(SECOND_CTRL_C_MS))) throw leftAlone(this.#machine, run);

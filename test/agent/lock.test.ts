@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { acquireLock, type LockRequest } from '../../src/agent/lock.ts';
@@ -54,6 +54,28 @@ describe('a lock that another process holds', () => {
     const lock = await acquireLock(request(directory, { waitMs: 30_000 }));
     expect(performance.now() - started).toBeLessThan(3000);
     await lock.release();
+  });
+
+  test('is waited for a while by those who would not wait, where it is upkeep of ours; upkeep itself does not wait', async () => {
+    const directory = await temporaryDirectory();
+    const owner = { operation: 'a look at it', actor: 'supervisor', isUpkeep: true };
+    const look = await acquireLock(request(directory, { owner }));
+    await expect(acquireLock(request(directory, { owner }))).rejects.toThrow(/in use since .* by supervisor/);
+    const run = acquireLock(request(directory));
+    // Not refused at once, as one without a lock would be told by now.
+    await expect(acquireLock(request(directory, { owner }))).rejects.toMatchObject({ code: 'BUSY' });
+    await look.release();
+    await (await run).release();
+  });
+
+  test('whose holder cannot be named is tried again: it was just leaving', async () => {
+    const directory = await temporaryDirectory();
+    const leaving = await acquireLock(request(directory));
+    const [label] = (await readdir(directory)).filter((name) => name.endsWith('.json'));
+    await rm(join(directory, String(label)));
+    const taken = acquireLock(request(directory));
+    setTimeout(() => void leaving.release(), 300);
+    await (await taken).release();
   });
 
   test('is given up after the time that was given', async () => {
