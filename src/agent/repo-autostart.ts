@@ -125,6 +125,8 @@ async function giveKey(context: RunContext, target: RepoTarget, credential: Secr
     await undo(context, 'the key for the start at boot', async (lasting) => {
       await freeSlot(lasting, target, KEYFILE_SLOT, credential);
       for (const path of [keyFile, keyFileDraft(target.paths)]) await lasting.remove(path);
+      // The key may be in it already.
+      await renewHeaderBackup(lasting, target, credential);
     });
     throw error;
   }

@@ -1,5 +1,6 @@
 // repo delete: services down, volume closed with proof, then image, keys and record. The network id is reused last. The record
 // goes when nothing else is left, so that a delete that was cut off goes on; what was deleted is remembered beyond it.
+import { dirname } from 'node:path';
 import { command } from '../lifecycle/command.ts';
 import type { RepoFacts } from '../lifecycle/facts.ts';
 import { headerBackupDraft } from '../lifecycle/header-backup.ts';
@@ -7,6 +8,7 @@ import { removeHalfMade } from '../lifecycle/luks.ts';
 import { releaseRepoSteps } from '../lifecycle/services-plan.ts';
 import type { Step } from '../lifecycle/step.ts';
 import { remove, run } from '../lifecycle/step.ts';
+import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import type { Finished, RunContext } from './handlers.ts';
@@ -37,9 +39,20 @@ export async function deleteRepo(
   await carryOut(bench, context, [removeStep(bench.target)]);
   if (dryRun) return { outcome: 'planned' };
   await removeRest(bench.target, context);
+  const { image, keyFile, headerBackup, record } = bench.target.paths;
+  await settle(system, [image, keyFile, headerBackup]);
   await bench.store.retire(bench.record);
   await bench.store.remove(bench.record.guid);
+  await settle(system, [record]);
   return { outcome: 'done', output: { ...identity(bench), changed: true } };
+}
+
+/** What was removed stays removed when the power goes: fsync(2) of its directories. */
+async function settle(system: System, removed: string[]): Promise<void> {
+  const directories = new Set(removed.map((path) => dirname(path)));
+  for (const path of directories) {
+    if ((await system.stat(path)) !== undefined) await system.run(command('sync', path));
+  }
 }
 
 /** What no step looks at; whatever was cut off, these come before the record goes. */

@@ -201,6 +201,35 @@ test('cancelled in the middle, neither slot nor file remains', async () => {
   expect([existsSync(paths.keyFile), isMarked(), slots()]).toEqual([false, false, ['0']]);
 });
 
+test('cancelled when the header backup with the new key is in place, none is left that it opens', async () => {
+  const context = contextOf();
+  const { system } = context;
+  let key: Buffer | undefined;
+  const run: System['run'] = async (wanted, sink) => {
+    if (key !== undefined) throw new RdcError('CANCELLED', 'the run was cancelled');
+    const result = await system.run(wanted, sink);
+    if (wanted.file === 'mv' && wanted.args.includes(paths.headerBackup)) key = readFileSync(paths.keyFile);
+    return result;
+  };
+  await expect(enable({ ...context, system: { ...system, run } })).rejects.toMatchObject({ code: 'CANCELLED' });
+  const copy = join(datastore, 'key');
+  writeFileSync(copy, key ?? '');
+  expect(backupOpens(copy)).toBe(false);
+  expect([existsSync(paths.keyFile), isMarked(), slots()]).toEqual([false, false, ['0']]);
+  // Control: with the undisturbed one it does.
+  await enable();
+  expect(backupOpens(paths.keyFile)).toBe(true);
+});
+
+const backupOpens = (key: string) => {
+  try {
+    cryptsetup(['open', '--test-passphrase', '--key-file', key, '--header', paths.headerBackup, paths.image]);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
 describe('disable', () => {
   test('killed after any change: the credential opens, and the same again finishes', async () => {
     let isWhole = false;
@@ -221,17 +250,9 @@ describe('disable', () => {
     const key = readFileSync(paths.keyFile);
     const copy = join(datastore, 'key');
     writeFileSync(copy, key);
-    const backupOpens = () => {
-      try {
-        cryptsetup(['open', '--test-passphrase', '--key-file', copy, '--header', paths.headerBackup, paths.image]);
-        return true;
-      } catch {
-        return false;
-      }
-    };
-    expect(backupOpens()).toBe(true);
+    expect(backupOpens(copy)).toBe(true);
     await disable();
-    expect(backupOpens()).toBe(false);
+    expect(backupOpens(copy)).toBe(false);
   });
 
   test('beside a file that opens nothing, a key of somebody else stays', async () => {
