@@ -9,7 +9,7 @@ import pLimit from 'p-limit';
 import { type Command, type CommandResult, command } from '../lifecycle/command.ts';
 import { RdcError, toWireError } from '../protocol/errors.ts';
 import { bundleDirectory, type Upgrade, type UpgradeReply } from '../protocol/hello.ts';
-import { orAbsent } from './linux-files.ts';
+import { codeOf, orAbsent } from './linux-files.ts';
 
 export interface UpgradeDeps {
   /** /usr/lib/rediacc */
@@ -39,7 +39,9 @@ export async function receiveUpgrade(body: Readable, upgrade: Upgrade, deps: Upg
     if (restarted) deps.stopAccepting();
     return { upgraded: true, restarted };
   } catch (error) {
-    return { upgraded: false, error: toWireError(error) };
+    const isFull = codeOf(error) === 'ENOSPC';
+    const full = () => new RdcError('NO_SPACE', `there is no room for it in ${deps.libDir}`, { cause: error });
+    return { upgraded: false, error: toWireError(isFull ? full() : error) };
   }
 }
 
@@ -99,21 +101,23 @@ async function putInPlace(incoming: string, directory: string, sha256: string): 
 }
 
 async function changeOver(upgrade: Upgrade, { libDir, launcher, run }: UpgradeDeps): Promise<void> {
-  const current = join(libDir, 'current');
+  const [current, previous] = [join(libDir, 'current'), join(libDir, 'previous')];
   const wanted = join('versions', bundleDirectory(upgrade));
-  const before = await linkTarget(current);
+  const [before, earlier] = await Promise.all([linkTarget(current), linkTarget(previous)]);
   // Whatever became of this bundle before, it is tried anew (systemd/agent-roll-back.sh).
   for (const mark of [join(wanted, 'failed-once'), 'rolled-back']) await rm(join(libDir, mark), { force: true });
+  // First the way back, which the new one may need as soon as it is there. One that never served is none.
+  const isProven = before !== undefined && (await isThere(join(libDir, before, 'served')));
+  if (isProven && before !== wanted) await point(previous, before);
   await point(current, wanted);
   try {
     await run(command(launcher, 'install-units'));
   } catch (error) {
     if (before !== undefined) await point(current, before);
+    if (earlier === undefined) await rm(previous, { force: true });
+    else await point(previous, earlier);
     throw error;
   }
-  // One that never served is nothing to go back to.
-  const isProven = before !== undefined && (await isThere(join(libDir, before, 'served')));
-  if (isProven && before !== wanted) await point(join(libDir, 'previous'), before);
   await removeOthers(libDir);
 }
 

@@ -84,7 +84,7 @@ async function replaceAndConnect(access: AgentAccess, bundle: AgentBundle, old: 
     old.version === bundle.version ? `${old.version}, another build` : `${old.version} -> ${bundle.version}`;
   access.report({ kind: 'step', message: `replacing the agent on "${machine}" (${change})` });
   const reply = await sendUpgrade(access, bundle);
-  if (!reply.upgraded) throw fromWireError(reply.error as WireError);
+  if (!reply.upgraded) return await notReplaced(access, old, fromWireError(reply.error as WireError));
   const tries = reply.restarted ? CHANGE_OVER_TRIES : 1;
   for (let left = tries; ; left--) {
     const { session, hello } = await openSession(access, { type: 'rpc' });
@@ -94,6 +94,15 @@ async function replaceAndConnect(access: AgentAccess, bundle: AgentBundle, old: 
     session.close();
     await sleep(500);
   }
+}
+
+/** As on a full disk, where the commands that make room must work: the one that is there serves us where it can. */
+async function notReplaced(access: AgentAccess, old: ServerHello, why: RdcError): Promise<AgentClient> {
+  if (old.protocol !== PROTOCOL_VERSION) throw why;
+  const message = `the agent on "${access.target.machine}" cannot be replaced: ${why.message}; the one there, ${old.version}, serves`;
+  access.report({ kind: 'step', message });
+  const { session, hello } = await openSession(access, { type: 'rpc' });
+  return link(access, session, hello);
 }
 
 /** Mine did not start on the machine, which went back to the one before: that serves us where it can. */

@@ -7,7 +7,7 @@ umask 022
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 LC_ALL=C
 export PATH LC_ALL
-work='' made_version='' made_node='' swapped='' old=''
+work='' made_version='' made_node='' swapped='' old='' earlier=''
 
 say() { printf 'RDC1 %s\n' "$*"; }
 
@@ -26,6 +26,7 @@ point() {
 undo() {
   if [ -n "$swapped" ]; then
     if [ -n "$old" ]; then point current "$old"; else rm -f "$lib/current"; fi
+    if [ -n "$earlier" ]; then point previous "$earlier"; else rm -f "$lib/previous"; fi
     if [ -f "$work/launcher.old" ]; then mv -f "$work/launcher.old" "$bin"; else rm -f "$bin"; fi
   fi
   if [ -n "$made_version" ]; then rm -rf "$made_version"; fi
@@ -115,15 +116,16 @@ activate() {
   chmod 755 "$bin.new"
   sync "$bin.new"
   old=$(readlink "$lib/current" || :)
+  earlier=$(readlink "$lib/previous" || :)
   if [ -f "$bin" ]; then cp -p "$bin" "$work/launcher.old"; fi
   swapped=yes
   mv -f "$bin.new" "$bin"
   # Whatever became of this bundle before, it is tried anew (agent-roll-back.sh).
   rm -f "$lib/rolled-back" "$lib/versions/$version/failed-once"
+  # First the way back, which the new one may need as soon as it is there. One that never served is none.
+  if [ -n "$old" ] && [ "$old" != "versions/$version" ] && [ -e "$lib/$old/served" ]; then point previous "$old"; fi
   point current "versions/$version"
   "$bin" install-units >&2 || die "the agent could not install its units"
-
-  if [ -n "$old" ] && [ "$old" != "versions/$version" ]; then point previous "$old"; fi
   sync
   if [ -n "$made_version$made_node" ]; then restart_agent; fi
   swapped='' made_version='' made_node=''

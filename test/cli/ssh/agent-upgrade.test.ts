@@ -1,7 +1,7 @@
 // An agent that is there already: used, replaced or refused, on a real sshd.
 import { copyFileSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { connectAgent } from '../../../src/cli/ssh/agent-connect.ts';
 import { installAgent } from '../../../src/cli/ssh/agent-install.ts';
 import type { RunId } from '../../../src/protocol/ids.ts';
@@ -31,7 +31,7 @@ test('an older agent is replaced through its own door; the old one stays for rol
   await client.close();
   expect(at.steps()).toEqual(['replacing the agent on "prod-1" (0.1.0 -> 0.2.0)']);
   expect(readlinkSync(join(at.libDir, 'previous'))).toBe(`versions/0.1.0-${old.sha256.slice(0, 8)}`);
-  expect(readFileSync(join(at.libDir, 'units'), 'utf8')).toBe('0.1.0\n0.2.0\n');
+  expect(readFileSync(join(at.libDir, 'units'), 'utf8')).toMatch(/^0\.1\.0 .*\n0\.2\.0 .*\n$/);
 });
 
 test('one that never served is no way back: the one before it stays for that', async () => {
@@ -107,15 +107,43 @@ test('while runs go on under the old agent, it serves the new rdc', async () => 
   await client.close();
 });
 
-test.each(['selftest', 'units'] as const)('an upgrade whose %s fails leaves the old agent at work', async (fails) => {
-  const old = await fakeAgent('0.1.0', { launcher: at.launcher });
-  await (await installAgent(at.access(old))).close();
-  const bundle = await fakeAgent('0.2.0', { launcher: at.launcher, fails });
-  await expect(connectAgent(at.access(bundle))).rejects.toMatchObject({ message: expect.stringContaining('failed') });
-  const client = await connectAgent(at.access(old));
-  expect(client.hello.version).toBe('0.1.0');
-  await client.close();
-  expect(readdirSync(at.libDir).sort()).toEqual(['current', 'units', 'versions']);
+describe.each(['selftest', 'units'] as const)('an upgrade whose %s fails', (fails) => {
+  test('leaves the old agent at work, which serves, and that is told', async () => {
+    await (await installAgent(at.access(await fakeAgent('0.1.0', { launcher: at.launcher })))).close();
+    writeFileSync(join(at.libDir, 'current/served'), '');
+    const client = await connectAgent(at.access(await fakeAgent('0.2.0', { launcher: at.launcher, fails })));
+    expect(client.hello.version).toBe('0.1.0');
+    await client.close();
+    expect(at.steps().at(-1)).toMatch(/^the agent on "prod-1" cannot be replaced: .*; the one there, 0\.1\.0, serves$/);
+    expect(readdirSync(at.libDir).sort()).toEqual(['current', 'units', 'versions']);
+  });
+
+  test('leaves the way back as it was', async () => {
+    for (const version of ['0.1.0', '0.2.0']) {
+      await (await installAgent(at.access(await fakeAgent(version, { launcher: at.launcher })))).close();
+      writeFileSync(join(at.libDir, 'current/served'), '');
+    }
+    await (await connectAgent(at.access(await fakeAgent('0.3.0', { launcher: at.launcher, fails })))).close();
+    const links = ['current', 'previous'].map((link) => readlinkSync(join(at.libDir, link)));
+    expect(links).toEqual([expect.stringMatching(/\/0\.2\.0-/), expect.stringMatching(/\/0\.1\.0-/)]);
+  });
+
+  test('is the end where they do not speak the same protocol', async () => {
+    await (await installAgent(at.access(await fakeAgent('0.1.0', { launcher: at.launcher, protocol: 0 })))).close();
+    const connecting = connectAgent(at.access(await fakeAgent('0.2.0', { launcher: at.launcher, fails })));
+    await expect(connecting).rejects.toMatchObject({ message: expect.stringContaining('failed') });
+  });
+});
+
+test.each(['connectAgent', 'installAgent'] as const)('%s: the way back is there before the new one is', async (how) => {
+  await (await installAgent(at.access(await fakeAgent('0.1.0', { launcher: at.launcher })))).close();
+  writeFileSync(join(at.libDir, 'current/served'), '');
+  const bundle = await fakeAgent('0.2.0', { launcher: at.launcher });
+  await (await { connectAgent, installAgent }[how](at.access(bundle))).close();
+  expect(readFileSync(join(at.libDir, 'units'), 'utf8').split('\n').slice(0, 2)).toEqual([
+    '0.1.0 before it: nothing',
+    expect.stringMatching(/^0\.2\.0 before it: versions\/0\.1\.0-/),
+  ]);
 });
 
 test('one that did not start when it was there is not brought again, and that is told', async () => {
@@ -154,9 +182,10 @@ test('an upgrade that breaks off changes nothing', async () => {
   await (await installAgent(at.access(old))).close();
   const bundle = await fakeAgent('0.2.0', { launcher: at.launcher });
   const short = { ...bundle, sha256: '1'.repeat(64) };
-  await expect(connectAgent(at.access(short))).rejects.toMatchObject({
-    message: 'the uploaded agent does not match its checksum',
-  });
+  await (await connectAgent(at.access(short))).close();
+  expect(at.steps().at(-1)).toContain(
+    'cannot be replaced: the uploaded agent does not match its checksum; the one there',
+  );
   expect(readlinkSync(join(at.libDir, 'current'))).toContain('0.1.0');
 });
 

@@ -55,7 +55,7 @@ test('the first installation ends in a session with the agent; the second change
   await (await connectAgent(at.access(bundle))).close();
   expect(at.events).toEqual([]);
   expect(readFileSync(at.launcher, 'utf8')).toBe(written);
-  expect(readFileSync(join(at.libDir, 'units'), 'utf8')).toBe('0.1.0\n');
+  expect(readFileSync(join(at.libDir, 'units'), 'utf8')).toBe('0.1.0 before it: nothing\n');
 });
 
 test.each(['selftest', 'units'] as const)('a first installation whose %s fails leaves nothing', async (fails) => {

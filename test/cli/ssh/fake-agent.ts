@@ -2,7 +2,7 @@
 // What it does with a request is chosen by the operation, so that a test can ask for every kind of answer.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { appendFileSync, existsSync, mkdirSync, readFileSync, realpathSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import {
   createMessageConnection,
@@ -48,10 +48,15 @@ async function main(): Promise<void> {
   if (verb === 'selftest') return leave(__FAKE__.fails === 'selftest' ? 1 : 0);
   if (verb === 'install-units') {
     if (__FAKE__.fails === 'units') return leave(1);
-    return appendFileSync(join(libDir, 'units'), `${__RDC_VERSION__}\n`);
+    return appendFileSync(join(libDir, 'units'), `${__RDC_VERSION__} before it: ${wayBack()}\n`);
   }
   if (verb === 'connect' || verb === 'stdio') return await serve();
   leave(2);
+}
+
+function wayBack(): string {
+  const previous = join(libDir, 'previous');
+  return existsSync(previous) ? readlinkSync(previous) : 'nothing';
 }
 
 function leave(code: number): void {
