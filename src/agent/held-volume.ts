@@ -5,10 +5,12 @@ import { findVolumeHolders, type VolumeHolders } from '../lifecycle/holders.ts';
 import { isClosed } from '../lifecycle/volume.ts';
 import { isCode, messageOf, RdcError } from '../protocol/errors.ts';
 import type { PlanStep } from '../protocol/events.ts';
+import { exactSize } from '../protocol/size.ts';
 import { nameContainers } from './container-names.ts';
 import type { RunContext } from './handlers.ts';
 import type { Workbench } from './repo-workbench.ts';
 import { reportedStep } from './reported-step.ts';
+import { resizeUnit } from './resize-unit.ts';
 
 const NOBODY: VolumeHolders = { processes: [], mounts: [], loops: [], stacked: [] };
 
@@ -18,6 +20,7 @@ type Context = Pick<RunContext, 'system' | 'report'>;
 export async function releaseVolume(bench: Workbench, context: Context, force: boolean): Promise<void> {
   const held = await look(bench, context);
   if (held === undefined) return;
+  refuseWhileResized(bench, held);
   if (!force) throw await refusal(bench, context, held);
   const nameOf = await nameContainers(context.system, bench.store, held.processes);
   const words = describeHolders(held, nameOf).join(', ');
@@ -34,6 +37,7 @@ export async function releaseVolume(bench: Workbench, context: Context, force: b
 export async function planRelease(bench: Workbench, context: Context, force: boolean): Promise<void> {
   const held = await look(bench, context);
   if (held === undefined) return;
+  refuseWhileResized(bench, held);
   const { system, report } = context;
   if (!force) {
     const { message, hint } = await refusal(bench, context, held);
@@ -71,6 +75,16 @@ async function look({ observe, target }: Workbench, { system }: Context): Promis
   const isOwn = (cgroup: string) => facts.units.docker.active === 'active' && cgroup.includes(`/${target.net.slice}/`);
   const held = { ...found, processes: found.processes.filter(({ cgroup }) => !isOwn(cgroup)) };
   return Object.values(held).every((list) => list.length === 0) ? undefined : held;
+}
+
+/** Ended between two blocks it would leave a filesystem that is half moved: nobody's to agree to. */
+function refuseWhileResized({ record }: Workbench, { processes }: VolumeHolders): void {
+  const unit = resizeUnit(record);
+  if (!processes.some(({ cgroup }) => cgroup.includes(unit))) return;
+  const size = record.resize === undefined ? 'SIZE' : exactSize(record.resize.sizeBytes);
+  throw new RdcError('VOLUME_IN_USE', `the filesystem of repository "${record.name}" is being resized (${unit})`, {
+    hint: `rdc repo resize ${record.name} --size ${size}   (it is waited for, and finished)`,
+  });
 }
 
 async function refusal(bench: Workbench, { system }: Context, held: VolumeHolders): Promise<RdcError> {

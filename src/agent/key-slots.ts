@@ -23,7 +23,7 @@ export async function renewHeaderBackup(system: System, { paths }: RepoTarget, p
 export async function freeSlot(system: System, target: RepoTarget, slot: number, proof: Secret): Promise<void> {
   const slots = await usedSlots(system, target);
   if (!slots.includes(slot)) return;
-  const openers = slots.filter((other) => other !== slot);
+  const openers = (await dataSlots(system, target)).filter((other) => other !== slot);
   for (const other of openers) {
     if (!(await opens(system, target, proof, other))) continue;
     await system.run(luksKillSlot(target.paths.image, slot, proof));
@@ -39,6 +39,22 @@ export async function usedSlots(system: System, { paths }: RepoTarget): Promise<
   const { stdout } = await system.run(luksMetadata(paths.image));
   const metadata = JSON.parse(stdout) as { keyslots?: Record<string, unknown> };
   return Object.keys(metadata.keyslots ?? {}).map(Number);
+}
+
+/**
+ * Those with the key of the data. Another one, as a reencryption that died in its first moments has left it, is "opened" by its
+ * credential as well when that is only tried, and opens nothing (LUKS2 On-Disk Format Specification, "digests").
+ */
+export async function dataSlots(system: System, { paths }: RepoTarget): Promise<number[]> {
+  const { stdout } = await system.run(luksMetadata(paths.image));
+  const { keyslots = {}, digests = {} } = JSON.parse(stdout) as {
+    keyslots?: Record<string, unknown>;
+    digests?: Record<string, { keyslots: string[]; segments: string[] }>;
+  };
+  const unbound = Object.values(digests).flatMap((digest) => (digest.segments.length === 0 ? digest.keyslots : []));
+  return Object.keys(keyslots)
+    .filter((slot) => !unbound.includes(slot))
+    .map(Number);
 }
 
 export async function mustOpen(system: System, target: RepoTarget, key: Secret, slot: number): Promise<void> {

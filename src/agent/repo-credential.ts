@@ -8,7 +8,7 @@ import { RdcError } from '../protocol/errors.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import type { Secret } from '../protocol/secret.ts';
 import type { Finished, QueryContext, RunContext } from './handlers.ts';
-import { freeSlot, mustOpen, opens, renewHeaderBackup, usedSlots } from './key-slots.ts';
+import { dataSlots, freeSlot, mustOpen, opens, renewHeaderBackup, usedSlots } from './key-slots.ts';
 import { identity } from './repo-volume.ts';
 import { openWorkbench } from './repo-workbench.ts';
 
@@ -77,6 +77,11 @@ async function rotate(system: System, target: RepoTarget, { old, next, kdf }: Ro
     await mustOpen(system, target, next, CREDENTIAL_SLOT);
   }
   await freeSlot(system, target, ROTATION_SLOT, next);
+  // As an encrypting anew that was cut off at its end may have left one.
+  for (const slot of await dataSlots(system, target)) {
+    if (slot !== CREDENTIAL_SLOT && (await opens(system, target, old, slot)))
+      await freeSlot(system, target, slot, next);
+  }
   await renewHeaderBackup(system, target, next);
 }
 

@@ -29,8 +29,10 @@ import { opens } from './key-slots.ts';
 import { replayRoom } from './open-volume.ts';
 import { freeBytes } from './repo-create.ts';
 import { stateOf } from './repo-queries.ts';
+import { isUnderWay } from './repo-reencrypt.ts';
 import { credentialMissing, identity, keyFor } from './repo-volume.ts';
 import { closeQuietly, openWorkbench, type Workbench } from './repo-workbench.ts';
+import { resizeUnit } from './resize-unit.ts';
 import { undo } from './undo.ts';
 
 type Input = InputOf<'repo.resize'>;
@@ -50,6 +52,7 @@ export async function resizeRepo(input: Input, context: RunContext): Promise<Fin
   if (isOpen && wanted < image.sizeBytes) refuseShrinkWhileOpen(bench.target);
   refuseGrowthWithoutSpace(bench.target, image, wanted, await freeBytes(context.system, bench.target.datastore));
 
+  if (bench.record.reencrypting) await refuseHalfReencrypted(bench, context.system);
   const isDone = !isOpen && wanted === image.sizeBytes && bench.record.resize === undefined;
   if (!isDone) await refuseSecondOpening(context.system, bench.target);
   const resize = isOpen ? growOnline : resizeOffline;
@@ -58,6 +61,14 @@ export async function resizeRepo(input: Input, context: RunContext): Promise<Fin
   const state = stateOf(await bench.observe(), bench.record.lastUp?.outcome);
   const sizes = { sizeBytes: wanted, beforeBytes: image.sizeBytes };
   return { outcome: 'done', output: { ...identity(bench), state, ...sizes, changed } };
+}
+
+/** Its header knows the size of what is encrypted anew. */
+async function refuseHalfReencrypted({ record: { name }, target }: Workbench, system: System): Promise<void> {
+  if (!(await isUnderWay(system, target))) return;
+  throw new RdcError('FAILED', `encrypting "${name}" anew was cut off, and has to be finished before a resize`, {
+    hint: `the same again: rdc repo fork PARENT --as ${name} --reencrypt`,
+  });
 }
 
 type Wanted = Input & { beforeBytes: number };
@@ -130,7 +141,7 @@ function offlineSteps(
       ...(openVolumeSteps(target, key) as Step<ResizeFacts>[]),
       checkFilesystemStep(target, Date.now(), room),
     ],
-    work: [resizeFilesystemStep(target, unitOf(bench), sizeBytes)],
+    work: [resizeFilesystemStep(target, resizeUnit(bench.record), sizeBytes)],
     after: [
       ...(closeVolumeSteps(target) as Step<ResizeFacts>[]),
       ...(sizeBytes < beforeBytes ? [shrinkImageStep(target, sizeBytes)] : []),
@@ -165,15 +176,11 @@ function runOf(bench: Workbench, { system, undoing, report }: RunContext) {
   return { system, undoing, report, observe: (since?: Since<ResizeFacts>) => observeResize(system, bench, since) };
 }
 
-function unitOf({ record }: Workbench): string {
-  return `rediacc-resize-${record.guid}.service`;
-}
-
 async function observeResize(system: System, bench: Workbench, since?: Since<ResizeFacts>): Promise<ResizeFacts> {
   const { paths } = bench.target;
   const facts = await bench.observe(since);
   const loop = facts.loops[0]?.device.slice('/dev/'.length);
-  const unit = await system.stat(`/sys/fs/cgroup/system.slice/${unitOf(bench)}`);
+  const unit = await system.stat(`/sys/fs/cgroup/system.slice/${resizeUnit(bench.record)}`);
   const [loopBytes, mappingBytes, metadata, superblock] = await Promise.all([
     deviceBytes(system, loop),
     deviceBytes(system, facts.mapping?.kernelName),

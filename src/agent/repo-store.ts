@@ -26,6 +26,8 @@ const recordSchema = z.looseObject({
   parent: guidSchema.optional(),
   /** Of a fork: it was encrypted anew, and shares the master key of its parent no longer. */
   masterKey: z.literal('own').optional(),
+  /** Encrypting it anew has begun, and its end is not noted yet. */
+  reencrypting: z.literal(true).optional(),
   /** Its image takes all of its size on the datastore: it is opened so that freed space does not go back. */
   preallocated: z.literal(true).optional(),
   /** A resize that has begun; `offline`: the filesystem may be half moved, so it is not mounted before it is finished. */

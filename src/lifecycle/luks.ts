@@ -144,6 +144,15 @@ export function luksReencrypt(device: string, key: Secret, kind: KeyKind): Comma
   return { file: 'cryptsetup', args, stdin: key, timeoutMs: Number.POSITIVE_INFINITY };
 }
 
+/**
+ * Of one that was cut off while it wrote, what it was writing; without that nothing goes on. Of another one nothing, so it may be
+ * done before every luksReencryptResume() (cryptsetup-repair(8)).
+ */
+export function luksReencryptRecover(device: string, key: Secret): Command {
+  const args = ['repair', '--batch-mode', '--key-file', '-', device];
+  return { file: 'cryptsetup', args, stdin: key, timeoutMs: Number.POSITIVE_INFINITY };
+}
+
 /** Goes on with one that was cut off. */
 export function luksReencryptResume(device: string, key: Secret): Command {
   const args = ['reencrypt', '--resume-only', '--progress-frequency', '1', '--key-file', '-', device];

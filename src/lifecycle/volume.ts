@@ -157,6 +157,8 @@ function mountStep(target: RepoTarget): Step<RepoFacts> {
     id: 'volume.mount',
     title: 'mount the filesystem',
     already: 'the filesystem is mounted',
+    // The opening may have waited long, for memory.
+    guard: (facts) => refuseForeignUse(target, facts),
     isDone: (facts) => facts.mounted,
     actions: () => [makeDirectory(paths.mountPoint, 0o755), run(mountVolume(target))],
     // Another end is that of mount(8) itself, as when it was killed or cancelled: the filesystem has said nothing.

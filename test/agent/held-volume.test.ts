@@ -19,24 +19,48 @@ afterEach(() => {
   volume.destroy();
 });
 
-/** It is mounted only as the kernel's table tells here, so that umount(8) fails; `meanwhile` is what happens just before. */
-function unmount(meanwhile: () => Promise<void> = async () => undefined) {
+interface Circumstances {
+  /** Happens just before umount(8). */
+  meanwhile?: () => Promise<void>;
+  force?: boolean;
+  /** Of every process. */
+  cgroup?: string;
+}
+
+/** It is mounted only as the kernel's table tells here, so that umount(8) fails. */
+function unmount({ meanwhile = async () => undefined, force = false, cgroup }: Circumstances = {}) {
   const { context } = volume.contextOf({ isMounted: true });
   const { system } = context;
+  const readFile: typeof system.readFile = async (path) =>
+    cgroup !== undefined && path.endsWith('/cgroup') ? `0::${cgroup}\n` : system.readFile(path);
   const run: typeof system.run = async (command, sink) => {
     if (command.file === 'umount') await meanwhile();
     return system.run(command, sink);
   };
-  return unmountRepo({ repo: GUID, force: false }, { ...context, system: { ...system, run } });
+  return unmountRepo({ repo: GUID, force }, { ...context, system: { ...system, run, readFile } });
 }
 
+async function enter() {
+  const child = spawn('/bin/sleep', ['1000'], { cwd: volume.paths.mountPoint, stdio: 'ignore' });
+  children.push(child);
+  await new Promise((resolve) => child.once('spawn', resolve));
+}
+
+test('what makes the filesystem smaller is ended by nobody, also with --force; control: everybody else is', async () => {
+  await enter();
+  const cgroup = `/system.slice/rediacc-resize-${GUID}.service`;
+  await expect(unmount({ force: true, cgroup })).rejects.toMatchObject({
+    code: 'VOLUME_IN_USE',
+    message: expect.stringContaining('is being resized'),
+    hint: expect.stringMatching(/^rdc repo resize shop --size /),
+  });
+  expect([children[0]?.exitCode, children[0]?.signalCode]).toEqual([null, null]);
+  await expect(unmount({ force: true })).rejects.toMatchObject({ code: 'VOLUME_IN_USE' });
+  expect(children[0]?.signalCode).toBe('SIGTERM');
+});
+
 test('somebody has come since: by name', async () => {
-  const enter = async () => {
-    const child = spawn('/bin/sleep', ['1000'], { cwd: volume.paths.mountPoint, stdio: 'ignore' });
-    children.push(child);
-    await new Promise((resolve) => child.once('spawn', resolve));
-  };
-  await expect(unmount(enter)).rejects.toMatchObject({
+  await expect(unmount({ meanwhile: enter })).rejects.toMatchObject({
     code: 'VOLUME_IN_USE',
     message: expect.stringMatching(/^the volume of repository "shop" is still held by sleep \(pid \d+/),
     hint: 'rdc repo unmount shop --force',

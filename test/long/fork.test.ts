@@ -229,13 +229,24 @@ describe('on a pool', () => {
     await vm.root(`until pid=$(pgrep -f '[c]ryptsetup reencrypt'); do sleep 0.1; done
       image=$(tr '\\0' '\\n' </proc/$pid/cmdline | tail -1)
       until ${progress}; do sleep 0.2; done
+      # Not while it reads: what it has half written then has to be recovered before anything goes on.
+      until awk '/^write_bytes/ { exit !($2 > 30000000) }' /proc/$pid/io; do sleep 0.2; done
       kill -9 $pid $(systemctl show -p MainPID --value rediacc-agent)`);
     expect(await first.ended).not.toBe(0);
     // Control: it was in the middle.
     const { image, mountPoint } = await statusOf('anew');
-    expect(await vm.root(`image=${image}; ${progress}`)).toContain('online-reencrypt');
+    const resume = `loop=$(losetup --find --show ${image}); cryptsetup reencrypt --resume-only --key-file - $loop; losetup --detach $loop`;
+    const credential = (await desk.done('repo credential show anew --reveal')).trim();
+    expect((await vm.ssh('root', resume, { input: credential })).stderr).toContain('requires reencryption recovery');
+    expect(await desk.rdc('repo resize anew --size 1G')).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('has to be finished before a resize'),
+    });
     await desk.done(command);
     expect((await vm.ssh('root', `image=${image}; ${progress}`)).exitCode).toBe(1);
+    expect(await vm.root(`ls -l /mnt/rediacc/.state/*.luks-header | wc -l`)).toBe(
+      await vm.root('ls /mnt/rediacc/repositories | wc -l'),
+    );
     expect(await vm.root('ls /dev/mapper')).not.toContain('temporary-cryptsetup');
     expect(await vm.root(`losetup --list --noheadings | grep -c ${image} || true`)).toBe('0');
     await desk.done('repo mount anew');

@@ -89,7 +89,8 @@ test('also where the agent is killed with it', async () => {
   expect(await answers()).toBe('well');
 });
 
-test('what a person has going through an agent that dies ends with it', async () => {
+test('what a person has going through an agent that dies ends with it; containers do not notice', async () => {
+  const before = [await started('web'), await started('other')];
   const { ended } = desk.start('repo compose shop -- logs --follow');
   const units = "systemctl list-units --plain --no-legend 'rediacc-compose-*'";
   await vm.root(`until ${units} | grep -q running; do sleep 0.5; done`);
@@ -97,6 +98,14 @@ test('what a person has going through an agent that dies ends with it', async ()
   expect(await ended).not.toBe(0);
   await vm.root(`until [ -z "$(${units})" ]; do sleep 0.5; done`);
   expect(await answers()).toBe('well');
+  // The programs on the server that carry the connection, as well.
+  for (const carrier of ["pgrep -f 'connect[.]mjs'", "pgrep -f '^sshd.*: deploy'"]) {
+    const following = desk.start('repo compose shop -- logs --follow');
+    await vm.root(`until ${units} | grep -q running; do sleep 0.5; done; kill -9 $(${carrier})`);
+    expect(await following.ended, carrier).not.toBe(0);
+    await vm.root(`until [ -z "$(${units})" ]; do sleep 0.5; done`);
+  }
+  expect([await started('web'), await started('other')]).toEqual(before);
 });
 
 test('rules of the guard that somebody takes away are put back', async () => {
