@@ -45,6 +45,8 @@ test('what only waits or is made anew is ended; a cryptsetup comes to its end fi
   ];
   const met = await endLeftPrograms(cgroup);
   expect(met.map((words) => words.slice(directory.length + 1)).sort()).toEqual(['cp 1000', 'cryptsetup 1']);
+  // Which its parent learns a moment later.
+  await until(() => copy.signalCode !== null && short.exitCode !== null);
   expect([copy.signalCode, short.signalCode, short.exitCode]).toEqual(['SIGTERM', null, 0]);
 });
 
