@@ -13,11 +13,14 @@ import { fileStep, type SetupFile } from './setup-files.ts';
 export const POOL_IMAGE = `${STATE_DIR}/pool.img`;
 const MKFS_TIMEOUT_MS = 10 * 60_000;
 
-/** Containers of other users reach their mount through the daemon's own view; the modes here keep the host's users out. */
+/**
+ * The modes here keep the host's users out of open volumes, and away from setuid programs and device nodes that containers make
+ * in them. Containers of other users reach their mount through the daemon's own view (src/lifecycle/sandbox.ts).
+ */
 export function datastoreDirectories(datastore: string): { path: string; mode: number }[] {
   return [
     { path: `${datastore}/repositories`, mode: 0o700 },
-    { path: `${datastore}/repos`, mode: 0o711 },
+    { path: `${datastore}/repos`, mode: 0o700 },
     { path: `${datastore}/.state`, mode: 0o700 },
     { path: `${datastore}/.credentials`, mode: 0o700 },
     { path: `${datastore}/.credentials/keys`, mode: 0o700 },

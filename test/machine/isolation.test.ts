@@ -145,6 +145,15 @@ test('the victim came up by renet compose and renet wait, with labels and addres
   expect(labels).toMatch(/"bridged:127\.0\.11\.\d+"/);
 });
 
+test('a user of the host comes to no file of an open volume; control: to what the modes of the datastore let through', async () => {
+  const file = `${victim.mountPoint}/Rediaccfile`;
+  const read = (path: string) => vm.ssh('root', `chmod 644 ${file}; runuser -u nobody -- cat ${path}`);
+  expect((await read(file)).stderr).toContain('Permission denied');
+  await vm.root('chmod 711 /mnt/rediacc/repos');
+  expect((await read(file)).stdout).toContain('up()');
+  await vm.root('chmod 700 /mnt/rediacc/repos');
+});
+
 test('the host reaches the services of both', async () => {
   const ip = victim.services.find(({ name }) => name === 'site')?.ip;
   for (const port of [8000, 8002])

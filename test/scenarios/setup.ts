@@ -7,9 +7,9 @@ export const DATASTORE = [
   '700 directory /mnt/rediacc/.credentials',
   '700 directory /mnt/rediacc/.credentials/keys',
   '700 directory /mnt/rediacc/.state',
+  '700 directory /mnt/rediacc/repos',
   '700 directory /mnt/rediacc/repositories',
   '711 directory /mnt/rediacc',
-  '711 directory /mnt/rediacc/repos',
 ];
 
 /** Files of the machine: mode and path. */
