@@ -53,7 +53,7 @@ export async function examineMachine(context: QueryContext, { listRepos, lockDir
     checkFirewall(preflight.firewall),
     ...(await examineNetwork(system, machine, repos)),
     ...damaged.map(checkRecord),
-    ...(await examineRepositories(system, repos)),
+    ...(await examineRepositories(system, machine.datastore, repos)),
     // Without all of its records everything would look like nobody's.
     ...(isThere && damaged.length === 0 ? await examineLeftovers(system, machine.datastore, lockDir) : []),
     ...(isThere ? await examineOpenings(system, machine.datastore, lockDir) : []),

@@ -1,14 +1,22 @@
 // Whether a credential opens a repository, and putting a new one in slot 0. At every moment of a rotation at least
 // one of the two opens the image; no slot is wiped before another one was seen to open.
 import type { KeyKind } from '../lifecycle/luks.ts';
-import { CREDENTIAL_SLOT, luksAddKey, luksMetadata, ROTATION_SLOT } from '../lifecycle/luks.ts';
+import { CREDENTIAL_SLOT, luksAddKey, ROTATION_SLOT } from '../lifecycle/luks.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { RepoTarget } from '../lifecycle/target.ts';
 import { RdcError } from '../protocol/errors.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import type { Secret } from '../protocol/secret.ts';
 import type { Finished, QueryContext, RunContext } from './handlers.ts';
-import { dataSlots, freeSlot, mustOpen, opens, renewHeaderBackup, usedSlots } from './key-slots.ts';
+import {
+  dataSlots,
+  freeSlot,
+  mustOpen,
+  observeHeaderBackup,
+  opens,
+  renewHeaderBackup,
+  usedSlots,
+} from './key-slots.ts';
 import { identity } from './repo-volume.ts';
 import { openWorkbench } from './repo-workbench.ts';
 
@@ -49,12 +57,9 @@ export async function rotateCredential(
 
 /** To the end: one that was cut off after slot 0 would leave a slot, and a header backup that the removed key opens. */
 async function isRotated(system: System, target: RepoTarget, next: Secret): Promise<boolean> {
-  const { image, headerBackup } = target.paths;
   if (!(await opens(system, target, next, CREDENTIAL_SLOT))) return false;
   if ((await usedSlots(system, target)).includes(ROTATION_SLOT)) return false;
-  if ((await system.stat(headerBackup)) === undefined) return false;
-  const [now, saved] = await Promise.all([image, headerBackup].map((path) => system.run(luksMetadata(path))));
-  return now?.stdout === saved?.stdout;
+  return (await observeHeaderBackup(system, target.paths)) === 'current';
 }
 
 interface Rotation {

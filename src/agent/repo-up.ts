@@ -16,6 +16,7 @@ import { releaseContainers } from './held-containers.ts';
 import { noteLastUp } from './last-up.ts';
 import { type Opening, openVolume, stepsOf } from './open-volume.ts';
 import { prepareCalls } from './prepare-calls.ts';
+import { repairHeaderBackup } from './repair-header-backup.ts';
 import { planNetworkRepair, repairNetwork } from './repair-network.ts';
 import { repairAutostart } from './repo-autostart.ts';
 import { stateOf } from './repo-queries.ts';
@@ -44,7 +45,10 @@ export async function upRepo(input: UpInput, context: RunContext): Promise<Finis
   if (scope.isEmpty) return unchanged(bench, context);
   await setReserveAside(bench, context);
   await refuseFull(bench, context);
-  if (input.credential !== undefined) await repairAutostart(bench, context, input.credential);
+  if (input.credential !== undefined) {
+    await repairAutostart(bench, context, input.credential);
+    await repairHeaderBackup(bench, context, input.credential);
+  }
   await repairNetwork(context);
   if (!input.prepOnly) await noteLastUp(bench, context, 'begun');
   const facts = await bench.observe();

@@ -14,6 +14,7 @@ import type { Finished, RunContext } from './handlers.ts';
 import { explainClosing, planRelease, releaseVolume } from './held-volume.ts';
 import { MEMORY_HARD_LOCK } from './layout.ts';
 import { type Opening, openVolume, refuseWithoutRoom } from './open-volume.ts';
+import { repairHeaderBackup } from './repair-header-backup.ts';
 import { carryOut, openWorkbench, type Workbench } from './repo-workbench.ts';
 import { setReserveAside } from './volume-space.ts';
 
@@ -25,6 +26,7 @@ export async function mountRepo(
   const changed = await openVolume(bench, context, await openSteps(bench, context, { credential: input.credential }));
   if (context.dryRun) return { outcome: 'planned' };
   await setReserveAside(bench, context);
+  if (input.credential !== undefined) await repairHeaderBackup(bench, context, input.credential);
   return { outcome: 'done', output: { ...identity(bench), state: 'mounted', changed } };
 }
 

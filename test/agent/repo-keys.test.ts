@@ -23,7 +23,13 @@ class Server extends FakeSystem {
     this.file(RECORD, JSON.stringify(record('ready')))
       .file(IMAGE, 'data', 0o600)
       .file(BACKUP, this.#metadata());
-    this.program('cryptsetup', ({ args, stdin }) => this.#cryptsetup(args, stdin));
+    this.program('cmp', () => this.#compare()).program('cryptsetup', ({ args, stdin }) =>
+      this.#cryptsetup(args, stdin),
+    );
+  }
+
+  #compare() {
+    return { exitCode: this.nodes.get(BACKUP)?.text === this.#metadata() ? 0 : 1 };
   }
 
   #cryptsetup(args: readonly string[], stdin: string) {
@@ -37,7 +43,7 @@ class Server extends FakeSystem {
         return { exitCode: this.slots.get(slot) === stdin ? 0 : 2 };
       }
       case 'luksDump':
-        return args.at(-1) === IMAGE ? this.#metadata() : (this.nodes.get(BACKUP)?.text ?? '');
+        return this.#metadata();
       case 'luksAddKey':
         this.slots.set(slot, stdin.slice(Number(args[args.indexOf('--keyfile-size') + 1])));
         return '';

@@ -14,6 +14,11 @@ const optionOf = (args: readonly string[], option: string) => {
 
 export const MODEL_PROGRAMS: Record<string, Model> = {
   cryptsetup: (machine, call) => CRYPTSETUP[call.args[0] ?? '']?.(machine, call) ?? noModel(call),
+  // A header backup and the image that it is one of.
+  cmp: (machine, { args }) => {
+    const [backup = '', image = ''] = args.slice(-2);
+    return { exitCode: machine.nodes.get(backup)?.text === machine.nodes.get(image)?.text ? 0 : 1 };
+  },
   systemctl,
   docker: (_, { args }) => (args.includes('version') ? '26.1' : ''),
   nft: (_, { args }) => (args.includes('--json') ? '{"nftables": []}' : ''),

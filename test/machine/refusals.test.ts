@@ -147,6 +147,36 @@ describe('an image that is not what it was', () => {
     await desk.done('repo unmount hurt');
   });
 
+  test('its header backup lost, or not told of a key that a person removed: doctor says so, the next mount makes it anew', async () => {
+    const backup = `/mnt/rediacc/.state/${guid}.luks-header`;
+    const key = (await desk.done('repo credential show hurt --reveal')).trim();
+    const given = `printf %s '${key}' | cryptsetup`;
+    const person = 'printf %s "of a person" | cryptsetup';
+    const doctor = async () => (await desk.rdc('machine doctor box')).stdout;
+    expect(await doctor()).toContain('each is of the header of its image');
+
+    await vm.root(`rm '${backup}'`);
+    expect(await doctor()).toContain('"hurt" has none');
+    expect((await desk.rdc('repo mount hurt')).stderr).toContain('was missing and was renewed');
+    expect(await doctor()).toContain('each is of the header of its image');
+    await desk.done('repo unmount hurt');
+
+    await vm.root(
+      `printf %s 'of a person' > /root/person && ${given} luksAddKey -q --pbkdf pbkdf2 --key-slot 3 --key-file - '${image}' /root/person`,
+    );
+    expect((await desk.rdc('repo mount hurt')).stderr).toContain('was of another state of it and was renewed');
+    await desk.done('repo unmount hurt');
+    const opensByBackup = `${person} open --test-passphrase --key-file - --header '${backup}' '${image}'`;
+    await vm.root(opensByBackup);
+    await vm.root(`${given} luksKillSlot -q --key-file - '${image}' 3`);
+    expect(await doctor()).toContain('that of "hurt" is of another state of it');
+    await desk.done('repo mount hurt');
+    await desk.done('repo unmount hurt');
+    expect(await vm.root(`! ${opensByBackup} && echo no`)).toBe('no');
+    expect((await desk.rdc('repo mount hurt')).stderr).not.toContain('header');
+    await desk.done('repo unmount hurt');
+  });
+
   test('gone for good: a delete takes what lay beside it', async () => {
     const search = `find /mnt/rediacc -name '*${guid}*'`;
     await vm.root(`rm '${image}' /root/saved`);

@@ -29,9 +29,13 @@ const remove: Operation = (machine) => machine.call(deleteRepo, { repo: GUID } a
 const enable: Operation = (machine) => machine.call(enableAutostart, { repo: GUID, credential: KEY } as never);
 const disable: Operation = (machine) => machine.call(disableAutostart, { repo: GUID, credential: KEY } as never);
 
+const HEADER_BACKUP = `${DATASTORE}/.state/${GUID}.luks-header`;
+const loseHeaderBackup: Operation = async (machine) => machine.nodes.delete(HEADER_BACKUP);
+
 const MATRIX: { name: string; before: Operation[]; operation: Operation }[] = [
   { name: 'create', before: [], operation: create },
   { name: 'mount', before: [create], operation: mount },
+  { name: 'mount of one whose header backup is lost', before: [create, loseHeaderBackup], operation: mount },
   { name: 'up', before: [create], operation: up },
   { name: 'up of a mounted one', before: [create, mount], operation: up },
   { name: 'unmount', before: [create, mount], operation: unmount },
@@ -103,10 +107,27 @@ describe.each([
   });
 });
 
+describe.each([
+  { name: 'mount', before: [create], operation: mount },
+  { name: 'mount of a mounted one', before: [create, mount], operation: mount },
+  { name: 'up', before: [create], operation: up },
+])('$name', ({ before, operation }) => {
+  test.each([
+    ['lost', loseHeaderBackup],
+    ['of an older state', async (machine: ModelMachine) => machine.file(HEADER_BACKUP, 'older')],
+  ])('makes a header backup anew that is %s', async (_what, damage) => {
+    const machine = await prepared([...before, damage]);
+    const image = machine.nodes.get(`${DATASTORE}/repositories/${GUID}`)?.text;
+    expect(machine.nodes.get(HEADER_BACKUP)?.text).not.toBe(image);
+    await operation(machine);
+    expect(machine.nodes.get(HEADER_BACKUP)?.text).toBe(image);
+  });
+});
+
 test('control: a step that is not continued is found', async () => {
   const undisturbed = await prepared([create]);
   const machine = await prepared([create]);
-  machine.file(`${DATASTORE}/.state/${GUID}.luks-header.new`);
+  machine.file(`${HEADER_BACKUP}.new`);
   expect(machine.state()).not.toEqual(undisturbed.state());
 });
 
