@@ -71,6 +71,7 @@ export const NEEDS: readonly Need[] = [
     programs: ['mkfs.ext4', 'e2fsck', 'resize2fs'],
     packages: everywhere('e2fsprogs'),
   },
+  { id: 'diffutils', title: 'diffutils', programs: ['cmp'], packages: everywhere('diffutils') },
   {
     id: 'iproute2',
     title: 'iproute2',

@@ -12,17 +12,15 @@ export async function repairHeaderBackup(
   { system, report }: RunContext,
   credential: Secret,
 ): Promise<void> {
-  const found = await observeHeaderBackup(system, target.paths);
-  if (found === 'current') return;
-  const what = found === 'missing' ? 'was missing' : 'was of another state of it';
+  const of = `the backup of the LUKS header of "${name}"`;
   try {
+    const found = await observeHeaderBackup(system, target.paths);
+    if (found === 'current') return;
     await renewHeaderBackup(system, target, credential);
-    report({ kind: 'warning', message: `the backup of the LUKS header of "${name}" ${what} and was renewed` });
+    const was = found === 'missing' ? 'was missing' : 'was of another state of it';
+    report({ kind: 'warning', message: `${of} ${was} and was renewed` });
   } catch (error) {
-    report({
-      kind: 'warning',
-      message: `the backup of the LUKS header of "${name}" ${what} and could not be renewed: ${messageOf(error)}`,
-      hint: `rdc repo mount ${name}`,
-    });
+    const message = `${of} is missing or of another state of it, and was not renewed: ${messageOf(error)}`;
+    report({ kind: 'warning', message, hint: `rdc repo mount ${name}` });
   }
 }

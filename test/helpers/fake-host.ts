@@ -52,7 +52,7 @@ const PRESENT = [
   'setpriv',
   'pkill',
 ];
-const PRESENT_TOO = ['mkfs.ext4', 'e2fsck', 'resize2fs', 'ip', 'modprobe', 'sysctl', 'sudo', 'visudo'];
+const PRESENT_TOO = ['mkfs.ext4', 'e2fsck', 'resize2fs', 'cmp', 'ip', 'modprobe', 'sysctl', 'sudo', 'visudo'];
 const MODULES = ['dm_crypt', 'xts', 'loop', 'veth', 'bridge', 'nf_tables', 'nft_masq', 'nft_ct', 'overlay', 'btrfs'];
 
 export class FakeHost extends FakeSystem {
