@@ -1,24 +1,13 @@
-// What of repositories is not as any command leaves it: broken ones, errors of filesystems, header backups, units that failed.
+// What of repositories is not as any command leaves it: broken ones, errors of filesystems, units that failed.
 import { observeBlockDevices } from '../lifecycle/block-devices.ts';
 import { command } from '../lifecycle/command.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { Check, RepoSummary } from '../protocol/operations.ts';
-import { observeHeaderBackup } from './key-slots.ts';
-import { repoPaths } from './layout.ts';
 
-export type OpenRepo = Pick<RepoSummary, 'name' | 'guid' | 'networkId' | 'state' | 'busy'>;
+export type OpenRepo = Pick<RepoSummary, 'name' | 'guid' | 'networkId' | 'state'>;
 
-export async function examineRepositories(
-  system: System,
-  datastore: string,
-  repos: readonly OpenRepo[],
-): Promise<Check[]> {
-  return [
-    checkStates(repos),
-    await checkFilesystems(system, repos),
-    await checkHeaderBackups(system, datastore, repos),
-    await checkFailedUnits(system),
-  ];
+export async function examineRepositories(system: System, repos: readonly OpenRepo[]): Promise<Check[]> {
+  return [checkStates(repos), await checkFilesystems(system, repos), await checkFailedUnits(system)];
 }
 
 /** Errors that the kernel has met since the last check of a filesystem (Documentation/ABI/testing/sysfs-fs-ext4, errors_count). */
@@ -43,23 +32,6 @@ async function checkFilesystems(system: System, repos: readonly OpenRepo[]): Pro
   const closed = repo === undefined ? 'while it is not mounted' : `after rdc repo down ${repo} --unmount`;
   const fix = `journalctl --dmesg --grep EXT4-fs; then e2fsck -f, ${closed}`;
   return { ...about, status: 'failed', found: `since their last check: ${found}`, fix };
-}
-
-/** A command may be about to change the header: what is busy is not judged. */
-async function checkHeaderBackups(system: System, datastore: string, repos: readonly OpenRepo[]): Promise<Check> {
-  const about = { id: 'header-backups', title: 'header backups' };
-  const faults: string[] = [];
-  let first: string | undefined;
-  for (const { name, guid } of repos.filter(({ busy }) => busy === undefined)) {
-    const paths = repoPaths(datastore, guid);
-    if ((await system.stat(paths.image))?.kind !== 'file') continue;
-    const found = await observeHeaderBackup(system, paths);
-    if (found === 'current') continue;
-    faults.push(found === 'missing' ? `"${name}" has none` : `that of "${name}" is of another state of it`);
-    first ??= name;
-  }
-  if (first === undefined) return { ...about, status: 'ok', found: 'each is of the header of its image' };
-  return { ...about, status: 'failed', found: faults.join(', '), fix: `rdc repo mount ${first}` };
 }
 
 function checkStates(repos: readonly OpenRepo[]): Check {

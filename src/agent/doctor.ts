@@ -4,6 +4,7 @@ import { RdcError } from '../protocol/errors.ts';
 import type { Check } from '../protocol/operations.ts';
 import { formatSize } from '../protocol/size.ts';
 import { agentVersion } from './agent-version.ts';
+import { examineHeaders } from './doctor-headers.ts';
 import { examineLeftovers } from './doctor-leftovers.ts';
 import { examineNetwork } from './doctor-network.ts';
 import { examineOpenings } from './doctor-openings.ts';
@@ -53,7 +54,8 @@ export async function examineMachine(context: QueryContext, { listRepos, lockDir
     checkFirewall(preflight.firewall),
     ...(await examineNetwork(system, machine, repos)),
     ...damaged.map(checkRecord),
-    ...(await examineRepositories(system, machine.datastore, repos)),
+    ...(await examineRepositories(system, repos)),
+    ...(await examineHeaders(system, machine.datastore, repos, lockDir)),
     // Without all of its records everything would look like nobody's.
     ...(isThere && damaged.length === 0 ? await examineLeftovers(system, machine.datastore, lockDir) : []),
     ...(isThere ? await examineOpenings(system, machine.datastore, lockDir) : []),

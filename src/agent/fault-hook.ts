@@ -78,6 +78,7 @@ function readFault(file: string): Fault | undefined {
 const LOOKS: Record<string, readonly string[] | 'always'> = {
   bash: 'always',
   blkid: 'always',
+  cmp: 'always',
   cryptsetup: ['isLuks', 'luksDump', '--test-passphrase'],
   dmsetup: ['info'],
   docker: ['ps', 'version', 'inspect'],

@@ -1,11 +1,11 @@
 // The key slots of a repository's image, and the backup of the header that holds them. No slot is wiped before another one
 // was seen to open.
 import type { Command } from '../lifecycle/command.ts';
-import { compareHeaderBackup, headerBackupActions, headerBackupDraft } from '../lifecycle/header-backup.ts';
+import { headerBackupActions, headerBackupDraft } from '../lifecycle/header-backup.ts';
 import { exitCodeOf, luksKillSlot, luksMetadata, luksTestKey } from '../lifecycle/luks.ts';
 import { perform } from '../lifecycle/run-plan.ts';
 import type { System } from '../lifecycle/system.ts';
-import type { RepoPaths, RepoTarget } from '../lifecycle/target.ts';
+import type { RepoTarget } from '../lifecycle/target.ts';
 import { RdcError } from '../protocol/errors.ts';
 import type { Secret } from '../protocol/secret.ts';
 
@@ -17,19 +17,6 @@ export async function renewHeaderBackup(system: System, { paths }: RepoTarget, p
     await system.remove(headerBackupDraft(paths));
     throw error;
   }
-}
-
-export type BackupState = 'current' | 'another' | 'missing';
-
-/** What the backup of the header is to the image: `another` is older or damaged, and may open by a key that was removed since. */
-export async function observeHeaderBackup(
-  system: System,
-  paths: Pick<RepoPaths, 'image' | 'headerBackup'>,
-): Promise<BackupState> {
-  const backup = await system.stat(paths.headerBackup);
-  if (backup?.kind !== 'file' || backup.sizeBytes === 0) return 'missing';
-  const { exitCode } = await system.run({ ...compareHeaderBackup(paths, backup.sizeBytes), allow: [1] });
-  return exitCode === 0 ? 'current' : 'another';
 }
 
 /** Wipes a slot if it is in use, only after `proof` was seen to open a different one. */

@@ -17,6 +17,8 @@ import { carryOut, closeQuietly, type Workbench } from './repo-workbench.ts';
 import { undo } from './undo.ts';
 
 export interface Opening {
+  /** Somebody has opened it before. */
+  wasOpen: boolean;
   /** Up to the open mapping. */
   open: Step<RepoFacts>[];
   /** From there to a mounted volume under its unit. */

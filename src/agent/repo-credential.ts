@@ -8,15 +8,8 @@ import { RdcError } from '../protocol/errors.ts';
 import type { InputOf, OutputOf } from '../protocol/operations.ts';
 import type { Secret } from '../protocol/secret.ts';
 import type { Finished, QueryContext, RunContext } from './handlers.ts';
-import {
-  dataSlots,
-  freeSlot,
-  mustOpen,
-  observeHeaderBackup,
-  opens,
-  renewHeaderBackup,
-  usedSlots,
-} from './key-slots.ts';
+import { dataSlots, freeSlot, mustOpen, opens, renewHeaderBackup, usedSlots } from './key-slots.ts';
+import { observeHeaderBackup } from './observe-header-backup.ts';
 import { identity } from './repo-volume.ts';
 import { openWorkbench } from './repo-workbench.ts';
 

@@ -15,12 +15,13 @@ import type { Secret } from '../protocol/secret.ts';
 import type { Finished, RunContext } from './handlers.ts';
 import { opens, opensBackup } from './key-slots.ts';
 import { MEMORY_HARD_LOCK } from './layout.ts';
-import { identity } from './repo-volume.ts';
-import { carryOut, closeQuietly, openWorkbench } from './repo-workbench.ts';
+import { observeHeaderBackup } from './observe-header-backup.ts';
+import { identity, keyFor } from './repo-volume.ts';
+import { carryOut, closeQuietly, openWorkbench, type Workbench } from './repo-workbench.ts';
 import { undo } from './undo.ts';
 
 interface HeaderFacts {
-  /** The credential opens the image by its own header. */
+  /** The credential opens the data by the image's own header. */
   isIntact: boolean;
 }
 
@@ -34,7 +35,8 @@ export async function restoreHeader(
   const { target } = bench;
   const { name } = bench.record;
   refuseOpen(await bench.observe(), name);
-  if (await isIntact(system, target, input.credential)) {
+  const isWhole = await isIntact(system, target, input.credential);
+  if (isWhole || (!dryRun && (await holdsDataByItself(bench, context, input.credential)))) {
     return dryRun ? { outcome: 'planned' } : { outcome: 'done', output: { ...identity(bench), changed: false } };
   }
   await refuseUselessBackup(system, target, input.credential);
@@ -48,7 +50,7 @@ export async function restoreHeader(
   await carryOut(bench, context, closeVolumeSteps(target));
   try {
     await carryOut(bench, context, openVolumeSteps(target, await backupKey(system, target, input.credential)));
-    await mustHoldData(system, target);
+    if (!(await holdsFilesystem(system, target))) throw useless(target);
   } catch (error) {
     await undo(context, 'the trial of the backup', (lasting) => closeQuietly(lasting, bench));
     throw error;
@@ -66,7 +68,14 @@ function refuseOpen({ mounted, units, image }: RepoFacts, name: string): void {
   });
 }
 
+/** The credential opens it, and the backup is none of other data: one of the two was made anew then, as by luksFormat. */
 async function isIntact(system: System, target: RepoTarget, credential: Secret): Promise<boolean> {
+  return (
+    (await opensItself(system, target, credential)) && (await observeHeaderBackup(system, target.paths)) !== 'foreign'
+  );
+}
+
+async function opensItself(system: System, target: RepoTarget, credential: Secret): Promise<boolean> {
   try {
     return await opens(system, target, credential);
   } catch (error) {
@@ -95,12 +104,34 @@ async function backupKey(system: System, { paths }: RepoTarget, credential: Secr
   return { credential, header: paths.headerBackup, ...lock };
 }
 
+/** Where the backup is of other data: whether it is the header that opens this one. */
+async function holdsDataByItself(bench: Workbench, context: RunContext, credential: Secret): Promise<boolean> {
+  const { target } = bench;
+  const { system } = context;
+  if (!(await opensItself(system, target, credential))) return false;
+  // What an attempt that was cut off may have left open.
+  await carryOut(bench, context, closeVolumeSteps(target));
+  let holds: boolean;
+  try {
+    await carryOut(bench, context, openVolumeSteps(target, await keyFor(bench, system, credential)));
+    holds = await holdsFilesystem(system, target);
+  } catch (error) {
+    await undo(context, 'the trial of the header', (lasting) => closeQuietly(lasting, bench));
+    throw error;
+  }
+  await closeQuietly(system, bench);
+  return holds;
+}
+
 /** A header of another image, or of this one before it was encrypted anew, gives noise instead of a filesystem. */
-async function mustHoldData(system: System, { name, paths }: RepoTarget): Promise<void> {
+async function holdsFilesystem(system: System, { paths }: RepoTarget): Promise<boolean> {
   const probe = command('blkid', '-p', '-s', 'TYPE', '-o', 'value', paths.mapperDevice);
   const { stdout } = await system.run({ ...probe, allow: [2] });
-  if (stdout.trim() === 'ext4') return;
-  throw new RdcError(
+  return stdout.trim() === 'ext4';
+}
+
+function useless({ name }: RepoTarget): RdcError {
+  return new RdcError(
     'VOLUME_DAMAGED',
     `the backup of the header does not open the data of repository "${name}": nothing was changed`,
   );

@@ -47,7 +47,7 @@ export async function upRepo(input: UpInput, context: RunContext): Promise<Finis
   await refuseFull(bench, context);
   if (input.credential !== undefined) {
     await repairAutostart(bench, context, input.credential);
-    await repairHeaderBackup(bench, context, input.credential);
+    await repairHeaderBackup(bench, context, input.credential, opening);
   }
   await repairNetwork(context);
   if (!input.prepOnly) await noteLastUp(bench, context, 'begun');

@@ -23,10 +23,11 @@ export async function mountRepo(
   context: RunContext,
 ): Promise<Finished<OutputOf<'repo.mount'>>> {
   const bench = await openWorkbench(context, input.repo);
-  const changed = await openVolume(bench, context, await openSteps(bench, context, { credential: input.credential }));
+  const opening = await openSteps(bench, context, { credential: input.credential });
+  const changed = await openVolume(bench, context, opening);
   if (context.dryRun) return { outcome: 'planned' };
   await setReserveAside(bench, context);
-  if (input.credential !== undefined) await repairHeaderBackup(bench, context, input.credential);
+  if (input.credential !== undefined) await repairHeaderBackup(bench, context, input.credential, opening);
   return { outcome: 'done', output: { ...identity(bench), state: 'mounted', changed } };
 }
 
@@ -80,6 +81,7 @@ export async function openSteps(
   if (isWriter && !toDelete) await refuseWithoutRoom(bench, system);
   if (key === undefined && facts.mapping === undefined) throw credentialMissing(bench);
   return {
+    wasOpen: facts.mapping !== undefined,
     open: openVolumeSteps(bench.target, key),
     mount: mountVolumeSteps(bench.target, declareSteps(bench.target, bench.files)),
   };

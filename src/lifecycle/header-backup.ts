@@ -18,9 +18,9 @@ export function headerBackupDraft({ headerBackup }: Pick<RepoPaths, 'headerBacku
  */
 export function compareHeaderBackup(
   { image, headerBackup }: Pick<RepoPaths, 'image' | 'headerBackup'>,
-  backupBytes: number,
+  headerBytes: number,
 ): Command {
-  return command('cmp', '--silent', `--bytes=${backupBytes}`, headerBackup, image);
+  return command('cmp', '--silent', `--bytes=${headerBytes}`, headerBackup, image);
 }
 
 /**

@@ -165,7 +165,7 @@ function mountStep(target: RepoTarget): Step<RepoFacts> {
     explain: (error) => {
       if (exitCodeOf(error) !== MOUNT_FAILED) return error;
       return new RdcError('VOLUME_DAMAGED', `the filesystem of repository "${name}" cannot be mounted`, {
-        hint: `on the server: cryptsetup open ${paths.image} check && fsck.ext4 /dev/mapper/check; cryptsetup close check`,
+        hint: `rdc repo restore-header ${name} shows whether its LUKS header is the right one; then, on the server: cryptsetup open ${paths.image} check && fsck.ext4 /dev/mapper/check; cryptsetup close check`,
         cause: error,
       });
     },

@@ -10,7 +10,6 @@ import { FakeSystem } from '../helpers/fake-system.ts';
 
 const byId = (checks: readonly Check[]) => Object.fromEntries(checks.map((check) => [check.id, check]));
 const GUID = '0d6f1a52-7c1e-4b7e-9d0a-0a1b2c3d4e5f';
-const DATASTORE = '/mnt/rediacc';
 const SHOP = { name: 'shop', guid: GUID, networkId: 2816, state: 'up' } as OpenRepo;
 
 function machine(failedUnits = '') {
@@ -21,21 +20,19 @@ function machine(failedUnits = '') {
 describe('repositories', () => {
   it('that are in order', async () => {
     const system = machine().directory('/sys/class/net/rdh2816').directory('/run/netns/rd2816');
-    const checks = await examineRepositories(system, DATASTORE, [SHOP]);
-    expect(checks.map(({ status }) => status)).toEqual(['ok', 'ok', 'ok', 'ok']);
+    const checks = await examineRepositories(system, [SHOP]);
+    expect(checks.map(({ status }) => status)).toEqual(['ok', 'ok', 'ok']);
   });
 
   it('that are broken are named with what to do', async () => {
-    const { repositories } = byId(
-      await examineRepositories(machine(), DATASTORE, [SHOP, { ...SHOP, state: 'broken' }]),
-    );
+    const { repositories } = byId(await examineRepositories(machine(), [SHOP, { ...SHOP, state: 'broken' }]));
     expect(repositories).toMatchObject({ status: 'failed', found: 'broken: shop' });
     expect(repositories?.fix).toContain('rdc repo down shop --unmount');
   });
 
   it('whose units failed', async () => {
     const failed = 'rediacc-docker@x.service loaded failed failed docker daemon of repository shop\n';
-    const checks = byId(await examineRepositories(machine(failed), DATASTORE, [SHOP]));
+    const checks = byId(await examineRepositories(machine(failed), [SHOP]));
     expect(checks['failed-units']).toMatchObject({
       status: 'warning',
       found: 'rediacc-docker@x.service',
@@ -55,7 +52,7 @@ describe('filesystems', () => {
     ['dm-3', '"shop": 2 errors', 'after rdc repo down shop --unmount'],
     ['vda', '/dev/vda: 2 errors', 'while it is not mounted'],
   ])('that have had errors are told by whose they are: %s', async (device, found, fix) => {
-    const { filesystems } = byId(await examineRepositories(withErrors(device, 2), DATASTORE, [SHOP]));
+    const { filesystems } = byId(await examineRepositories(withErrors(device, 2), [SHOP]));
     expect(filesystems).toMatchObject({
       status: 'failed',
       found: expect.stringContaining(found),
@@ -64,34 +61,7 @@ describe('filesystems', () => {
   });
 
   it('control: one without is in order', async () => {
-    expect(byId(await examineRepositories(withErrors('dm-3', 0), DATASTORE, [SHOP])).filesystems?.status).toBe('ok');
-  });
-});
-
-describe('backups of LUKS headers', () => {
-  const image = `${DATASTORE}/repositories/${GUID}`;
-  const backup = `${DATASTORE}/.state/${GUID}.luks-header`;
-  const examine = async (system: FakeSystem, repo: OpenRepo = SHOP) =>
-    byId(await examineRepositories(system, DATASTORE, [repo]))['header-backups'];
-  const withBackup = (text: string) =>
-    machine()
-      .file(image, 'HEADER and data')
-      .file(backup, text)
-      .program('cmp', () => ({ exitCode: text === 'HEADER' ? 0 : 1 }));
-
-  it.each([
-    ['that is missing', machine().file(image, 'HEADER and data'), '"shop" has none'],
-    ['that is empty', withBackup(''), '"shop" has none'],
-    ['of an older header', withBackup('OLDER!'), 'that of "shop" is of another state of it'],
-  ])('one %s is told, with what makes it anew', async (_what, system, found) => {
-    expect(await examine(system)).toMatchObject({ status: 'failed', found, fix: 'rdc repo mount shop' });
-  });
-
-  it('control: a current one, one that a command may be at, and that of no image are not', async () => {
-    expect((await examine(withBackup('HEADER')))?.status).toBe('ok');
-    const busy = { kind: 'repo.up', run: 'r', since: 0, by: 'x' } as unknown as NonNullable<OpenRepo['busy']>;
-    expect((await examine(withBackup('OLDER!'), { ...SHOP, busy }))?.status).toBe('ok');
-    expect((await examine(machine()))?.status).toBe('ok');
+    expect(byId(await examineRepositories(withErrors('dm-3', 0), [SHOP])).filesystems?.status).toBe('ok');
   });
 });
 

@@ -177,12 +177,18 @@ const CRYPTSETUP: Record<string, Model> = {
   luksDump: (machine, { args }) => {
     const header = machine.header(machine.imageOf(args.at(-1) ?? ''));
     if (header === undefined) return { exitCode: 1 };
-    return JSON.stringify({ keyslots: header.slots, segments: { 0: { offset: '16777216' } }, key: header.volumeKey });
+    return JSON.stringify({
+      keyslots: header.slots,
+      segments: { 0: { offset: '16777216' } },
+      digests: { 0: { keyslots: Object.keys(header.slots), segments: ['0'], salt: '', digest: header.volumeKey } },
+      config: { json_size: '12288', keyslots_size: '16744448' },
+    });
   },
   luksHeaderBackup: (machine, { args }) => {
     const file = args.at(-1) ?? '';
     if (machine.nodes.has(file)) return { exitCode: 1, stderr: 'Requested header backup file already exists.' };
     machine.file(file, machine.nodes.get(args[1] ?? '')?.text, 0o400);
+    (machine.nodes.get(file) as { sizeBytes?: number }).sizeBytes = 16 * 1024 ** 2;
     return '';
   },
   luksAddKey: (machine, { args, stdin }) => {

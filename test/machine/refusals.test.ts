@@ -153,27 +153,49 @@ describe('an image that is not what it was', () => {
     const given = `printf %s '${key}' | cryptsetup`;
     const person = 'printf %s "of a person" | cryptsetup';
     const doctor = async () => (await desk.rdc('machine doctor box')).stdout;
-    expect(await doctor()).toContain('each is of the header of its image');
+    const inOrder = 'of each there is a backup';
+    expect(await doctor()).toContain(inOrder);
 
     await vm.root(`rm '${backup}'`);
-    expect(await doctor()).toContain('"hurt" has none');
+    expect(await doctor()).toContain('there is no backup of the LUKS header of "hurt"');
     expect((await desk.rdc('repo mount hurt')).stderr).toContain('was missing and was renewed');
-    expect(await doctor()).toContain('each is of the header of its image');
+    expect(await doctor()).toContain(inOrder);
     await desk.done('repo unmount hurt');
 
     await vm.root(
       `printf %s 'of a person' > /root/person && ${given} luksAddKey -q --pbkdf pbkdf2 --key-slot 3 --key-file - '${image}' /root/person`,
     );
-    expect((await desk.rdc('repo mount hurt')).stderr).toContain('was of another state of it and was renewed');
+    expect((await desk.rdc('repo mount hurt')).stderr).toContain('was of an earlier state of it and was renewed');
     await desk.done('repo unmount hurt');
     const opensByBackup = `${person} open --test-passphrase --key-file - --header '${backup}' '${image}'`;
     await vm.root(opensByBackup);
     await vm.root(`${given} luksKillSlot -q --key-file - '${image}' 3`);
-    expect(await doctor()).toContain('that of "hurt" is of another state of it');
+    expect(await doctor()).toContain('is of an earlier state of it');
     await desk.done('repo mount hurt');
     await desk.done('repo unmount hurt');
     expect(await vm.root(`! ${opensByBackup} && echo no`)).toBe('no');
     expect((await desk.rdc('repo mount hurt')).stderr).not.toContain('header');
+    await desk.done('repo unmount hurt');
+  });
+
+  test('made anew over an open volume with the same credential: the last header of its data is kept, and put back', async () => {
+    const backup = `/mnt/rediacc/.state/${guid}.luks-header`;
+    const key = (await desk.done('repo credential show hurt --reveal')).trim();
+    await desk.done('repo mount hurt');
+    const { mountPoint } = await desk.json<{ mountPoint: string }>('repo status hurt');
+    await vm.root(`echo kept > '${mountPoint}/kept'`);
+    const sum = await vm.root(`sha256sum < '${backup}'`);
+    await vm.root(`printf %s '${key}' | cryptsetup luksFormat -q --pbkdf pbkdf2 --key-file - '${image}'`);
+    const told = 'the LUKS header of "hurt" and its backup do not belong together';
+    expect((await desk.rdc('machine doctor box')).stdout).toContain(told);
+    expect((await desk.rdc('repo mount hurt')).stderr).toContain(told);
+    expect(await vm.root(`sha256sum < '${backup}'`)).toBe(sum);
+    await desk.done('repo unmount hurt');
+    await refused('repo mount hurt', 1, '"hurt"', 'rdc repo restore-header hurt');
+    expect(await vm.root(`sha256sum < '${backup}'`)).toBe(sum);
+    await desk.done('repo restore-header hurt');
+    await desk.done('repo mount hurt');
+    expect(await vm.root(`cat '${mountPoint}/kept'`)).toBe('kept');
     await desk.done('repo unmount hurt');
   });
 
