@@ -288,4 +288,33 @@ describe('a repository that somebody else is changing', () => {
     expect([await first.ended, await attached.ended, await waiting.ended], waiting.said()).toEqual([0, 0, 0]);
     expect(await desk.json('repo status shop')).toMatchObject({ state: 'closed' });
   });
+
+  test('in the background, and cancelled: its whole tree of processes ends, the run says so, and the next command converges', async () => {
+    await desk.done('repo mount shop');
+    const { mountPoint } = await desk.json<{ mountPoint: string }>('repo status shop');
+    // One that ends by itself, one that does not listen, one that has left its session.
+    const functions = `up() {
+      [ -e calm ] && return
+      sleep 98761 & (trap '' TERM HUP INT; sleep 98762; sleep 98762) & setsid sleep 98763 &
+      touch begun; wait
+    }
+    down() { :; }
+`;
+    await vm.root(`cat >${mountPoint}/Rediaccfile`, { input: functions });
+    const run = (await desk.done('repo up shop --detach')).trim();
+    await vm.root(`until [ -e ${mountPoint}/begun ]; do sleep 0.2; done`);
+    const tree = async () =>
+      (await vm.ssh('root', "pgrep -x -f 'sleep 9876[123]'")).stdout.trim().split('\n').filter(Boolean);
+    // Control: they are seen.
+    await expect.poll(async () => (await tree()).length, { timeout: 60_000 }).toBe(3);
+    await other.done(`run cancel ${run} -m server`);
+    expect(await tree()).toEqual([]);
+    expect(await desk.done('run list')).toMatch(new RegExp(`${run}.*cancelled`));
+    expect((await desk.rdc(`run attach ${run}`)).exitCode).not.toBe(0);
+    expect(await desk.json('repo status shop')).toMatchObject({ state: 'partial' });
+    await vm.root(`touch ${mountPoint}/calm`);
+    await desk.done('repo up shop');
+    expect(await desk.json('repo status shop')).toMatchObject({ state: 'up' });
+    await desk.done('repo down shop --unmount');
+  });
 });

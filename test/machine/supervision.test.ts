@@ -89,6 +89,17 @@ test('also where the agent is killed with it', async () => {
   expect(await answers()).toBe('well');
 });
 
+test('a containerd that is killed comes back below its daemon, and the containers do not notice', async () => {
+  const before = [await started('web'), await started('other')];
+  const pid = await vm.root('pgrep -x containerd');
+  await vm.root(`kill -9 ${pid}`);
+  await vm.root('for i in $(seq 600); do pgrep -x containerd && exit 0; sleep 0.2; done; exit 1');
+  expect(await vm.root('pgrep -x containerd')).not.toBe(pid);
+  await vm.root(`until ${DOCKER} exec shop-other-1 true; do sleep 0.5; done`);
+  expect(await answers()).toBe('well');
+  expect([await started('web'), await started('other')]).toEqual(before);
+});
+
 test('what a person has going through an agent that dies ends with it; containers do not notice', async () => {
   const before = [await started('web'), await started('other')];
   const { ended } = desk.start('repo compose shop -- logs --follow');
@@ -167,7 +178,7 @@ test('a daemon that is stopped while it starts is told so, and not killed when i
   expect(journal).toContain('Stopped');
 });
 
-test('an image that somebody attaches a second time: told at once, refused before every open, until it is gone', async () => {
+test('an image that somebody attaches, or opens, a second time: told at once, refused before every open, until it is gone', async () => {
   await desk.done('repo up shop');
   const { image } = await desk.json<{ image: string }>('repo status shop');
   const attention = async () => (await status()).attention?.reason;
@@ -185,6 +196,14 @@ test('an image that somebody attaches a second time: told at once, refused befor
     expect([exitCode, stderr], line).toEqual([1, expect.stringContaining(`losetup --detach ${second}`)]);
   }
   await vm.root(`losetup --detach ${second}`);
+  await expect.poll(attention, { timeout: 120_000 }).toBeUndefined();
+
+  const credential = (await desk.done('repo credential show shop --reveal')).trim();
+  await vm.root(`cryptsetup open --key-file - ${image} mine`, { input: credential });
+  await expect.poll(attention, { timeout: 120_000 }).toContain('open as "mine"');
+  const { exitCode, stderr } = await desk.rdc('repo up shop');
+  expect([exitCode, stderr]).toEqual([1, expect.stringContaining('cryptsetup close mine')]);
+  await vm.root('cryptsetup close mine');
   await expect.poll(attention, { timeout: 120_000 }).toBeUndefined();
   await desk.done('repo up shop');
 });
