@@ -183,7 +183,6 @@ test('not a byte left below an open sparse volume: no write is acknowledged that
   const doctor = await desk.rdc('machine doctor box');
   expect(doctor.exitCode).toBe(1);
   const told = doctor.stdout.includes('"other": ');
-  console.log(await vm.root('dmesg | tail -n 15'), doctor.stdout);
 
   await vm.root('rm /mnt/rediacc/all /mnt/rediacc/and-the-reserve; sync -f /mnt/rediacc');
   await desk.done('repo down other --unmount');

@@ -311,7 +311,7 @@ describe('a repository that somebody else is changing', () => {
     expect(await tree()).toEqual([]);
     expect(await desk.done('run list')).toMatch(new RegExp(`${run}.*cancelled`));
     expect((await desk.rdc(`run attach ${run}`)).exitCode).not.toBe(0);
-    expect(await desk.json('repo status shop')).toMatchObject({ state: 'partial' });
+    expect(await desk.json('repo status shop')).toMatchObject({ state: 'failed' });
     await vm.root(`touch ${mountPoint}/calm`);
     await desk.done('repo up shop');
     expect(await desk.json('repo status shop')).toMatchObject({ state: 'up' });

@@ -196,15 +196,3 @@ test('an image that somebody attaches, or opens, a second time: told at once, re
   await expect.poll(attention, { timeout: 120_000 }).toBeUndefined();
   await desk.done('repo up shop');
 });
-
-test('a containerd that is killed comes back below its daemon, and a container does not notice', async () => {
-  // Not of the one with a health check: docker takes one that it could not make for one that has failed.
-  const before = await started('other');
-  const pid = await vm.root('pgrep -x containerd');
-  await vm.root(`kill -9 ${pid}`);
-  await vm.root('for i in $(seq 600); do pgrep -x containerd && exit 0; sleep 0.2; done; exit 1');
-  expect(await vm.root('pgrep -x containerd')).not.toBe(pid);
-  await vm.root(`until ${DOCKER} exec shop-other-1 true; do sleep 0.5; done`);
-  expect(await started('other')).toBe(before);
-  expect(await answers()).toBe('well');
-});
