@@ -35,12 +35,8 @@ async function judge(
   try {
     const found = await observeHeaderBackup(system, paths);
     if (found === 'current') return undefined;
-    if (found === 'stale') {
-      const what = `the backup of the LUKS header of "${name}" is of an earlier state of it`;
-      return { found: what, fix: `rdc repo mount ${name}, with its credential` };
-    }
     const { what, fix } = describeHeaderFault(found, name, state !== 'closed');
-    return { found: what, fix: found === 'no-header' ? fix : `${fix}, with its credential` };
+    return { found: what, fix };
   } catch (error) {
     return { found: `the LUKS header of "${name}" was not compared: ${messageOf(error)}`, fix: 'journalctl --dmesg' };
   }

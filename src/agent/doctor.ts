@@ -55,7 +55,7 @@ export async function examineMachine(context: QueryContext, { listRepos, lockDir
     ...(await examineNetwork(system, machine, repos)),
     ...damaged.map(checkRecord),
     ...(await examineRepositories(system, repos)),
-    ...(await examineHeaders(system, machine.datastore, repos, lockDir)),
+    ...(isThere ? await examineHeaders(system, machine.datastore, repos, lockDir) : []),
     // Without all of its records everything would look like nobody's.
     ...(isThere && damaged.length === 0 ? await examineLeftovers(system, machine.datastore, lockDir) : []),
     ...(isThere ? await examineOpenings(system, machine.datastore, lockDir) : []),

@@ -1,6 +1,7 @@
 // What the backup of an image's LUKS header is worth: whether it holds that header, and if not, whether it is one of the same data.
 import { compareHeaderBackup } from '../lifecycle/header-backup.ts';
-import { dataDigest, headerAndAreasBytes, luksMetadata } from '../lifecycle/luks.ts';
+import { luksMetadata } from '../lifecycle/luks.ts';
+import { dataDigest, headerAndAreasBytes } from '../lifecycle/luks-metadata.ts';
 import type { System } from '../lifecycle/system.ts';
 import type { RepoPaths } from '../lifecycle/target.ts';
 
@@ -31,24 +32,36 @@ export async function observeHeaderBackup(
   return isOfSameData ? 'stale' : 'foreign';
 }
 
-/** What of a header is wrong where it and its backup are not of the same data. */
-export type HeaderFault = Exclude<BackupState, 'current' | 'stale'>;
+export type HeaderFault = Exclude<BackupState, 'current'>;
 
-const FAULTS: Record<HeaderFault, (name: string) => string> = {
-  missing: (name) => `there is no backup of the LUKS header of "${name}"`,
-  foreign: (name) => `the LUKS header of "${name}" and its backup do not belong together`,
-  'no-header': (name) => `the LUKS header of "${name}" is damaged`,
-};
+interface Words {
+  what(name: string): string;
+  fix(name: string): string;
+  /** Its header may not be that of the open volume: what mends it works on a closed one. */
+  needsClosing?: true;
+}
 
-const MENDS: Record<HeaderFault, (name: string) => string> = {
-  missing: (name) => `rdc repo mount ${name}`,
-  // It tries which of the two opens the data; the mount makes the other one anew.
-  foreign: (name) => `rdc repo restore-header ${name}, then rdc repo mount ${name}`,
-  'no-header': (name) => `rdc repo restore-header ${name}`,
+const mount = (name: string) => `rdc repo mount ${name}, with its credential`;
+
+const FAULTS: Record<HeaderFault, Words> = {
+  missing: { what: (name) => `there is no backup of the LUKS header of "${name}"`, fix: mount },
+  stale: { what: (name) => `the backup of the LUKS header of "${name}" is of an earlier state of it`, fix: mount },
+  foreign: {
+    what: (name) => `the LUKS header of "${name}" and its backup do not belong together`,
+    // It tries which of the two opens the data; the mount makes the other one anew.
+    fix: (name) => `rdc repo restore-header ${name}, then ${mount(name)}`,
+    needsClosing: true,
+  },
+  'no-header': {
+    what: (name) => `the LUKS header of "${name}" is damaged`,
+    fix: (name) => `rdc repo restore-header ${name}`,
+    needsClosing: true,
+  },
 };
 
 /** No command that is named destroys the last header of the data. */
 export function describeHeaderFault(found: HeaderFault, name: string, isOpen: boolean): { what: string; fix: string } {
-  const mend = MENDS[found](name);
-  return { what: FAULTS[found](name), fix: isOpen ? `rdc repo down ${name} --unmount, then ${mend}` : mend };
+  const { what, fix, needsClosing } = FAULTS[found];
+  const closing = isOpen && needsClosing ? `rdc repo down ${name} --unmount, then ` : '';
+  return { what: what(name), fix: `${closing}${fix(name)}` };
 }

@@ -4,11 +4,11 @@ import { messageOf } from '../protocol/errors.ts';
 import type { Secret } from '../protocol/secret.ts';
 import type { RunContext } from './handlers.ts';
 import { opens, renewHeaderBackup } from './key-slots.ts';
-import { type BackupState, describeHeaderFault, observeHeaderBackup } from './observe-header-backup.ts';
+import { describeHeaderFault, type HeaderFault, observeHeaderBackup } from './observe-header-backup.ts';
 import type { Opening } from './open-volume.ts';
 import type { Workbench } from './repo-workbench.ts';
 
-const WAS: Record<Exclude<BackupState, 'current'>, string> = {
+const WAS: Record<HeaderFault, string> = {
   missing: 'was missing',
   stale: 'was of an earlier state of it',
   foreign: 'did not belong to it',
@@ -17,7 +17,8 @@ const WAS: Record<Exclude<BackupState, 'current'>, string> = {
 
 /**
  * Of a mounted volume. By a header that this run has opened, data was read; one that has come since, as by a luksFormat over an
- * open volume, may be of none. A backup that cannot be made is told, and keeps nobody's services down.
+ * open volume, may be of none, and takes the place of no backup that may be. One that cannot be made is told, and keeps nobody's
+ * services down.
  */
 export async function repairHeaderBackup(
   { record: { name }, target }: Workbench,
@@ -29,7 +30,7 @@ export async function repairHeaderBackup(
   try {
     const found = await observeHeaderBackup(system, target.paths);
     if (found === 'current') return;
-    if (wasOpen && found !== 'stale') {
+    if (wasOpen && (found === 'foreign' || found === 'no-header')) {
       const { what, fix } = describeHeaderFault(found, name, true);
       report({ kind: 'warning', message: what, hint: fix });
     } else if (await opens(system, target, credential)) {

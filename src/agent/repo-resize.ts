@@ -2,7 +2,8 @@
 // command. The credential is in the request only.
 import { ext4Superblock, parseExt4, parseSmallest, smallestExt4 } from '../lifecycle/ext4.ts';
 import type { RepoFacts } from '../lifecycle/facts.ts';
-import { headerBytes, luksMetadata } from '../lifecycle/luks.ts';
+import { luksMetadata } from '../lifecycle/luks.ts';
+import { headerBytes } from '../lifecycle/luks-metadata.ts';
 import { refuseSecondOpening } from '../lifecycle/openings.ts';
 import {
   awaitResizeStep,

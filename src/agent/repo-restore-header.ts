@@ -2,7 +2,8 @@
 // backup was seen to open the data itself.
 import { command } from '../lifecycle/command.ts';
 import type { RepoFacts } from '../lifecycle/facts.ts';
-import { CREDENTIAL_SLOT, isMemoryHard, luksHeaderRestore, luksMetadata } from '../lifecycle/luks.ts';
+import { CREDENTIAL_SLOT, luksHeaderRestore, luksMetadata } from '../lifecycle/luks.ts';
+import { isMemoryHard } from '../lifecycle/luks-metadata.ts';
 import { converge, planSteps } from '../lifecycle/run-plan.ts';
 import type { Step } from '../lifecycle/step.ts';
 import { run } from '../lifecycle/step.ts';
@@ -35,8 +36,7 @@ export async function restoreHeader(
   const { target } = bench;
   const { name } = bench.record;
   refuseOpen(await bench.observe(), name);
-  const isWhole = await isIntact(system, target, input.credential);
-  if (isWhole || (!dryRun && (await holdsDataByItself(bench, context, input.credential)))) {
+  if (await needsNothing(bench, context, input.credential)) {
     return dryRun ? { outcome: 'planned' } : { outcome: 'done', output: { ...identity(bench), changed: false } };
   }
   await refuseUselessBackup(system, target, input.credential);
@@ -46,16 +46,7 @@ export async function restoreHeader(
     context.report({ kind: 'plan', steps: planSteps(restoring, await observe()) });
     return { outcome: 'planned' };
   }
-  // What an attempt that was cut off may have left open.
-  await carryOut(bench, context, closeVolumeSteps(target));
-  try {
-    await carryOut(bench, context, openVolumeSteps(target, await backupKey(system, target, input.credential)));
-    if (!(await holdsFilesystem(system, target))) throw useless(target);
-  } catch (error) {
-    await undo(context, 'the trial of the backup', (lasting) => closeQuietly(lasting, bench));
-    throw error;
-  }
-  await closeQuietly(system, bench);
+  if (!(await holdsData(bench, context, await backupKey(system, target, input.credential)))) throw useless(target);
   await converge(restoring, { system, report: context.report, observe });
   return { outcome: 'done', output: { ...identity(bench), changed: true } };
 }
@@ -68,7 +59,15 @@ function refuseOpen({ mounted, units, image }: RepoFacts, name: string): void {
   });
 }
 
-/** The credential opens it, and the backup is none of other data: one of the two was made anew then, as by luksFormat. */
+/** Where header and backup do not belong together, as after a luksFormat, the header's own data are looked at, but for a plan. */
+async function needsNothing(bench: Workbench, context: RunContext, credential: Secret): Promise<boolean> {
+  const { target } = bench;
+  const { system, dryRun } = context;
+  if (!(await opensItself(system, target, credential))) return false;
+  if ((await observeHeaderBackup(system, target.paths)) !== 'foreign') return true;
+  return !dryRun && (await holdsData(bench, context, await keyFor(bench, system, credential)));
+}
+
 async function isIntact(system: System, target: RepoTarget, credential: Secret): Promise<boolean> {
   return (
     (await opensItself(system, target, credential)) && (await observeHeaderBackup(system, target.paths)) !== 'foreign'
@@ -104,16 +103,15 @@ async function backupKey(system: System, { paths }: RepoTarget, credential: Secr
   return { credential, header: paths.headerBackup, ...lock };
 }
 
-/** Where the backup is of other data: whether it is the header that opens this one. */
-async function holdsDataByItself(bench: Workbench, context: RunContext, credential: Secret): Promise<boolean> {
+/** Opens the volume for a look, and closes it again: by the header of the key, or the image's own. */
+async function holdsData(bench: Workbench, context: RunContext, key: Key | undefined): Promise<boolean> {
   const { target } = bench;
   const { system } = context;
-  if (!(await opensItself(system, target, credential))) return false;
   // What an attempt that was cut off may have left open.
   await carryOut(bench, context, closeVolumeSteps(target));
   let holds: boolean;
   try {
-    await carryOut(bench, context, openVolumeSteps(target, await keyFor(bench, system, credential)));
+    await carryOut(bench, context, openVolumeSteps(target, key));
     holds = await holdsFilesystem(system, target);
   } catch (error) {
     await undo(context, 'the trial of the header', (lasting) => closeQuietly(lasting, bench));

@@ -1,7 +1,8 @@
 // repo mount and repo unmount, and the shared halves of up and down: opening with whatever key there is, closing with
 // proof.
 
-import { CREDENTIAL_SLOT, isMemoryHard, luksMetadata } from '../lifecycle/luks.ts';
+import { CREDENTIAL_SLOT, luksMetadata } from '../lifecycle/luks.ts';
+import { isMemoryHard } from '../lifecycle/luks-metadata.ts';
 import { refuseSecondOpening } from '../lifecycle/openings.ts';
 import { stopDaemonSteps } from '../lifecycle/services-plan.ts';
 import { declareSteps, forgetStep } from '../lifecycle/units.ts';

@@ -71,12 +71,6 @@ export function oneAtATime(lockFile: string, { file, args, ...rest }: Command): 
   return { ...rest, file: 'flock', args: [lockFile, file, ...args], timeoutMs: 1_800_000 };
 }
 
-/** Whether the slot's key derivation takes memory on purpose (argon2). `metadata` is what luksMetadata prints. */
-export function isMemoryHard(metadata: string, slot: number): boolean {
-  const { keyslots = {} } = JSON.parse(metadata) as { keyslots?: Record<string, { kdf?: { type?: string } }> };
-  return keyslots[slot]?.kdf?.type?.startsWith('argon2') ?? false;
-}
-
 export function discards(keepsBlocks = false): string[] {
   return keepsBlocks ? [] : ['--allow-discards'];
 }
@@ -99,32 +93,6 @@ export function luksTestKey(
  */
 export function luksResize(mapping: string, key: Secret): Command {
   return { file: 'cryptsetup', args: ['resize', '--key-file', '-', mapping], stdin: key, timeoutMs: 300_000 };
-}
-
-const LUKS2_BINARY_HEADER_BYTES = 4096;
-
-/** Bytes before the encrypted data; `metadata` is what luksMetadata prints. */
-export function headerBytes(metadata: string): number {
-  const { segments } = JSON.parse(metadata) as { segments: Record<string, { offset: string }> };
-  return Number(segments['0']?.offset);
-}
-
-/**
- * Bytes of both binary headers with their JSON areas, and of the key slots: all of a header, and the length of a backup of it
- * (LUKS2 On-Disk Format Specification, "config"). `metadata` is what luksMetadata prints.
- */
-export function headerAndAreasBytes(metadata: string): number {
-  const { config } = JSON.parse(metadata) as { config: { json_size: string; keyslots_size: string } };
-  return 2 * (LUKS2_BINARY_HEADER_BYTES + Number(config.json_size)) + Number(config.keyslots_size);
-}
-
-/** By which a key of the data is known: the same for two headers only if they hold the same volume key (there, "digests"). */
-export function dataDigest(metadata: string): string {
-  const { digests = {} } = JSON.parse(metadata) as {
-    digests?: Record<string, { segments: string[]; salt: string; digest: string }>;
-  };
-  const ofData = Object.values(digests).filter(({ segments }) => segments.length > 0);
-  return ofData.map(({ salt, digest }) => `${salt} ${digest}`).join('\n');
 }
 
 /** Tells the kernel that the image has another size by now. */

@@ -115,6 +115,8 @@ describe('repaired', () => {
     ['a key that was added since', true],
     ['a key slot that rots in the backup', true],
     ['a backup that is lost', false],
+    // Nothing is lost by it.
+    ['a backup that is lost', true],
     ['a backup that was cut short', false],
     // Its data was read by this header.
     ['an image that was made anew with the same credential', false],
@@ -184,8 +186,8 @@ describe('told by doctor', () => {
   });
 
   test('of an open one, with what closes it first', async () => {
-    DAMAGES['a backup that is lost']();
-    const fix = 'rdc repo down shop --unmount, then rdc repo mount shop, with its credential';
+    DAMAGES['a header that was written over']();
+    const fix = 'rdc repo down shop --unmount, then rdc repo restore-header shop';
     expect(await examine('up')).toMatchObject([{ status: 'failed', fix }]);
   });
 

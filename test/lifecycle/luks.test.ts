@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createLinuxSystem } from '../../src/agent/linux-system.ts';
-import { isMemoryHard, luksMetadata, oneAtATime } from '../../src/lifecycle/luks.ts';
+import { luksMetadata, oneAtATime } from '../../src/lifecycle/luks.ts';
+import { isMemoryHard } from '../../src/lifecycle/luks-metadata.ts';
 
 let directory: string;
 const system = createLinuxSystem({});
