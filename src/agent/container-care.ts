@@ -5,7 +5,14 @@ import { messageOf } from '../protocol/errors.ts';
 import { followDocker } from './docker-api.ts';
 import { counted, judge, RULES, type Rule } from './supervision-policy.ts';
 import { BUSY_MS, shouldBeUp, type WatchDeps } from './watch-deps.ts';
-import { HEALTH_EVENTS, listUnhealthy, lookAtContainer, restartContainer, unhealthyIn } from './watched-containers.ts';
+import {
+  HEALTH_EVENTS,
+  listUnhealthy,
+  lookAtContainer,
+  reachesContainer,
+  restartContainer,
+  unhealthyIn,
+} from './watched-containers.ts';
 
 /** Until the daemon ends. */
 export async function followContainers(target: RepoTarget, deps: WatchDeps): Promise<void> {
@@ -48,6 +55,7 @@ async function careForContainer(
   daemonEnded: AbortSignal,
 ): Promise<void> {
   const socket = target.net.dockerSocket;
+  let reachedSince: number | undefined;
   while (!daemonEnded.aborted && !deps.signal.aborted) {
     let isCounted = false;
     try {
@@ -56,6 +64,12 @@ async function careForContainer(
       const what = `container ${container.name}`;
       const { enabled, restarts } = await deps.settings();
       if (!enabled) return;
+      reachedSince = (await reachesContainer(socket, id)) ? (reachedSince ?? deps.now()) : undefined;
+      // A check that docker could not make, as while its containerd was dead, is no word on the container: the next one is.
+      if (reachedSince === undefined || (container.wasUnmade && container.checkedAt < reachedSince)) {
+        await deps.system.sleep(BUSY_MS);
+        continue;
+      }
       const rule: Rule = { ...RULES.container, limit: restarts };
       const tries = deps.record.tries(target.guid, what);
       const verdict = judge(tries, deps.now(), rule);

@@ -35,6 +35,7 @@ class RunRegistry implements Runs {
   readonly #owed: OwedResults;
   readonly #asked = new AskedOnce<RunId>();
   #pruning: Promise<void> = Promise.resolve();
+  #isPruneDue = false;
 
   constructor(deps: RunsDeps) {
     this.#deps = deps;
@@ -217,10 +218,15 @@ class RunRegistry implements Runs {
     if (this.#remembered.size > MOST_REMEMBERED && oldest !== undefined) this.#remembered.delete(oldest);
   }
 
-  /** One at a time. */
+  /** One at a time, and one more for all that end meanwhile. */
   #prune(): void {
+    if (this.#isPruneDue) return;
+    this.#isPruneDue = true;
     this.#pruning = this.#pruning
-      .then(() => this.#owed.settle())
+      .then(() => {
+        this.#isPruneDue = false;
+        return this.#owed.settle();
+      })
       .then(() => pruneRuns(this.#deps.runsDir, RETENTION))
       .catch((error: unknown) => this.#deps.log(`old runs cannot be removed: ${String(error)}`));
   }

@@ -144,7 +144,7 @@ export class Supervisor {
     };
   }
 
-  /** What happened while it was switched off, and what another limit makes of it. */
+  /** What became unhealthy while it was switched off or given up: docker tells of it once. And what another limit makes of it. */
   #lookAnew(): void {
     this.#changed.abort();
     this.#changed = new AbortController();
@@ -185,10 +185,9 @@ export class Supervisor {
   }
 
   #watchDatastore(): Promise<void> {
-    const tell = (kind: SupervisionKind, message: string) => this.#tell(kind, message);
     const { signal } = this.#lastEnd;
     const common = { system: this.#deps.createSystem(signal), signal, record: this.#record, now: this.#deps.now };
-    return watchDatastore({ ...common, tell });
+    return watchDatastore({ ...common, tell: (kind, message) => this.#tell(kind, message) });
   }
 
   #watchDeps(): WatchDeps {
@@ -217,6 +216,7 @@ export class Supervisor {
 
   #clearStarted(guid: Guid): void {
     if (!this.#record.clear(guid)) return;
+    this.#lookAnew();
     void this.#supervised.target(guid).then((target) => {
       if (target !== undefined) this.#tell('attention-cleared', `"${target.name}" was started by hand`, target);
     });

@@ -16,7 +16,7 @@ const inspectSchema = z.looseObject({
     Health: z
       .looseObject({
         Status: z.string(),
-        Log: z.array(z.looseObject({ ExitCode: z.number(), Output: z.string() })).nullish(),
+        Log: z.array(z.looseObject({ Start: z.string(), ExitCode: z.number(), Output: z.string() })).nullish(),
       })
       .nullish(),
   }),
@@ -31,6 +31,10 @@ export interface WatchedContainer {
   unhealthy: boolean;
   /** What its health check said last, one line; "" where it said nothing. */
   lastWords: string;
+  /** When docker began the last check; milliseconds since the epoch. */
+  checkedAt: number;
+  /** Docker could not make that check at all: it tells nothing of the container. */
+  wasUnmade: boolean;
 }
 
 const healthEventSchema = z.looseObject({
@@ -58,13 +62,31 @@ export async function lookAtContainer(socket: string, id: string): Promise<Watch
   const found = await inspect(socket, id);
   if (found === undefined) return undefined;
   const { Health, Status } = found.State;
-  const lastWords = plain(Health?.Log?.at(-1)?.Output ?? '');
+  const last = Health?.Log?.at(-1);
   return {
     id,
     name: found.Name.replace(/^\//, ''),
     unhealthy: Status === 'running' && Health?.Status === 'unhealthy',
-    lastWords,
+    lastWords: plain(last?.Output ?? ''),
+    checkedAt: Date.parse(last?.Start ?? ''),
+    wasUnmade: last?.ExitCode === NO_EXIT_CODE && !last.Output.startsWith(TIMED_OUT),
   };
+}
+
+/** Of a check that could not be made, or took too long, and how the latter begins (moby, daemon/health.go). */
+const NO_EXIT_CODE = -1;
+const TIMED_OUT = 'Health check exceeded timeout';
+
+const statsSchema = z.looseObject({ message: z.string().optional() });
+
+/**
+ * Whether the daemon gets through to the processes of its containers: not while its containerd is dead. What is stopped then
+ * stays dead, and docker takes it for running: it hears of no end.
+ */
+export async function reachesContainer(socket: string, id: string): Promise<boolean> {
+  const path = `/containers/${id}/stats?stream=false&one-shot=true`;
+  // Docker has sent 200 before it asks.
+  return statsSchema.parse(await callDocker(socket, { method: 'GET', path })).message === undefined;
 }
 
 /** Docker gives it its own time to stop. */

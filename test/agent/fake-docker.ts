@@ -8,6 +8,10 @@ export interface FakeContainer {
   status: 'running' | 'exited';
   health?: 'starting' | 'healthy' | 'unhealthy';
   words?: string;
+  /** Of the last health check; -1: docker could not make it. */
+  checkExitCode?: number;
+  /** When docker began it, milliseconds since the epoch. */
+  checkedAt?: number;
   exitCode?: number;
   finishedAt?: number;
   policy?: string;
@@ -20,9 +24,13 @@ export class FakeDocker {
   readonly containers = new Map<string, FakeContainer>();
   /** "restart NAME" and "start NAME", in order. */
   readonly done: string[] = [];
+  /** How often it was asked whether it gets through to a container. */
+  reachAsked = 0;
   /** What becomes of the next request to restart or start a container: its connection breaks, as when the daemon is killed; or 500. */
   refusal: 'break' | 'error' | undefined;
   refused = 0;
+  /** The daemon runs without its containerd. */
+  isCutOff = false;
   /** What a restart makes of a container. */
   afterRestart: FakeContainer['health'] = 'healthy';
   readonly #followers = new Set<ServerResponse>();
@@ -70,6 +78,11 @@ export class FakeDocker {
     for (const follower of this.#followers) follower.write(`${JSON.stringify(event)}\n`);
   }
 
+  /** Without a word to who follows. */
+  change(id: string, changes: Partial<FakeContainer>): void {
+    Object.assign(this.containers.get(id) ?? {}, changes);
+  }
+
   #follow(response: ServerResponse): void {
     response.writeHead(200, { 'Content-Type': 'application/json' }).flushHeaders();
     this.#followers.add(response);
@@ -101,6 +114,9 @@ export class FakeDocker {
       response.writeHead(404).end(JSON.stringify({ message: `No such container: ${id}` }));
     } else if (verb === 'json') {
       response.end(JSON.stringify(inspection(id, container)));
+    } else if (verb === 'stats') {
+      this.reachAsked += 1;
+      response.end(JSON.stringify(this.isCutOff ? { message: 'connection error: unavailable' } : { read: '' }));
     } else if (this.refusal === 'break') {
       this.refused += 1;
       this.refusal = undefined;
@@ -118,9 +134,10 @@ export class FakeDocker {
   }
 }
 
-function inspection(Id: string, { name, status, health, words = '', ...rest }: FakeContainer) {
+function inspection(Id: string, { name, status, health, words = '', ...more }: FakeContainer) {
+  const { checkExitCode = 1, checkedAt = 0, ...rest } = more;
   const { exitCode = 0, finishedAt = 0, policy = 'no', labels = {} } = rest;
-  const Log = [{ ExitCode: 1, Output: words }];
+  const Log = [{ Start: new Date(checkedAt).toISOString(), ExitCode: checkExitCode, Output: words }];
   return {
     Id,
     Name: `/${name}`,

@@ -333,6 +333,57 @@ describe('an unhealthy container', () => {
     expect([...docker.done, ...told]).toEqual([]);
   });
 
+  test('by checks that docker could not make, its containerd being dead, is left until there is one that it could', async () => {
+    const { told, docker, system, watch, down } = await watched();
+    docker.isCutOff = true;
+    const unmade = { status: 'running', health: 'unhealthy', checkExitCode: -1, words: 'connection error' } as const;
+    const well = docker.add({ name: 'shop-well-1', ...unmade });
+    const sick = docker.add({ name: 'shop-sick-1', ...unmade });
+    const watching = watch();
+    const someLooks = async () => {
+      const before = docker.reachAsked;
+      await soon(() => expect(docker.reachAsked).toBeGreaterThan(before + 6));
+    };
+    await someLooks();
+    // Docker makes one in every interval, also while it cannot.
+    for (const id of [well, sick]) docker.change(id, { checkedAt: START * 1000 + system.clockMs + 1 });
+    await someLooks();
+    docker.isCutOff = false;
+    await someLooks();
+    expect(docker.done).toEqual([]);
+    docker.setHealth(well, 'healthy');
+    docker.change(sick, { checkedAt: START * 1000 + system.clockMs + 1, words: 'no such program' });
+    await soon(() => expect(told).toHaveLength(1));
+    await down();
+    await watching;
+    // Control: one that cannot be checked at all is cared for.
+    expect(docker.done).toEqual(['restart shop-sick-1']);
+    expect(told[0]).toContain('"shop-sick-1" of "shop" was unhealthy (its health check says: no such program)');
+  });
+
+  test('by a check that took too long is restarted at once', async () => {
+    const { docker, watch, down } = await watched();
+    const words = 'Health check exceeded timeout (20s)';
+    docker.add({ name: 'shop-api-1', status: 'running', health: 'unhealthy', checkExitCode: -1, words });
+    const watching = watch();
+    await soon(() => expect(docker.done).toEqual(['restart shop-api-1']));
+    await down();
+    await watching;
+  });
+
+  test('is not restarted while docker does not get through to it, whatever its check said', async () => {
+    const { docker, watch, down } = await watched();
+    docker.isCutOff = true;
+    docker.add({ name: 'shop-api-1', status: 'running', health: 'unhealthy' });
+    const watching = watch();
+    await soon(() => expect(docker.reachAsked).toBeGreaterThan(3));
+    expect(docker.done).toEqual([]);
+    docker.isCutOff = false;
+    await soon(() => expect(docker.done).toEqual(['restart shop-api-1']));
+    await down();
+    await watching;
+  });
+
   test('is not restarted where that is switched off, nor given up', async () => {
     const { told, docker, watch, down } = await watched({}, () => ({
       settings: async () => ({ enabled: true, restarts: 0 }),

@@ -49,6 +49,8 @@ const noted = (kind: string, times: number) =>
     { timeoutMs: 400_000 },
   );
 const started = (container: string) => vm.root(`${DOCKER} inspect --format '{{.State.StartedAt}}' shop-${container}-1`);
+/** For a shell on the machine. */
+const health = `${DOCKER} inspect --format '{{.State.Health.Status}}' shop-web-1`;
 
 beforeAll(async () => {
   ({ vm, desk } = await startSetUp());
@@ -140,7 +142,10 @@ test('an unhealthy container is restarted up to the limit, then the repository n
   expect(told.map(({ kind }) => kind).reverse()).toEqual(machine.supervision.events.map(({ kind }) => kind));
   expect(await desk.done('repo list')).toContain('needs attention');
 
-  await vm.root(`rm ${mountPoint}/state/sick`);
+  // A new beginning, though docker tells nothing new of it.
+  await desk.done('repo up shop');
+  await noted('needs-attention', 2);
+  await vm.root(`rm ${mountPoint}/state/sick; until [ "$(${health})" = healthy ]; do sleep 0.5; done`);
   await desk.done('repo up shop');
   expect((await status()).attention).toBeUndefined();
 });
@@ -195,4 +200,16 @@ test('an image that somebody attaches, or opens, a second time: told at once, re
   await vm.root('cryptsetup close mine');
   await expect.poll(attention, { timeout: 120_000 }).toBeUndefined();
   await desk.done('repo up shop');
+});
+
+test('a containerd that is killed comes back below its daemon, and the containers do not notice', async () => {
+  const before = [await started('web'), await started('other')];
+  const restarts = () => vm.root(`grep -c '"kind": "container-restarted"' ${RECORD}`);
+  const restartsBefore = await restarts();
+  // Control: by its health check the container is unhealthy meanwhile, for docker cannot make one.
+  await vm.root(`until [ "$(${health})" = unhealthy ]; do pkill -9 -x containerd; sleep 0.2; done`);
+  await vm.root(`until [ "$(${health})" = healthy ] && ${DOCKER} exec shop-other-1 true; do sleep 0.5; done`);
+  expect(await answers()).toBe('well');
+  expect([await started('web'), await started('other')]).toEqual(before);
+  expect(await restarts()).toBe(restartsBefore);
 });
