@@ -3,16 +3,10 @@
 import type { RepoTarget } from '../lifecycle/target.ts';
 import { messageOf } from '../protocol/errors.ts';
 import { followDocker } from './docker-api.ts';
+import { healthVerdict } from './health-verdict.ts';
 import { counted, judge, RULES, type Rule } from './supervision-policy.ts';
 import { BUSY_MS, shouldBeUp, type WatchDeps } from './watch-deps.ts';
-import {
-  HEALTH_EVENTS,
-  listUnhealthy,
-  lookAtContainer,
-  reachesContainer,
-  restartContainer,
-  unhealthyIn,
-} from './watched-containers.ts';
+import { HEALTH_EVENTS, listUnhealthy, lookAtContainer, restartContainer, unhealthyIn } from './watched-containers.ts';
 
 /** Until the daemon ends. */
 export async function followContainers(target: RepoTarget, deps: WatchDeps): Promise<void> {
@@ -55,7 +49,7 @@ async function careForContainer(
   daemonEnded: AbortSignal,
 ): Promise<void> {
   const socket = target.net.dockerSocket;
-  let reachedSince: number | undefined;
+  const isVerdict = healthVerdict(target, deps);
   while (!daemonEnded.aborted && !deps.signal.aborted) {
     let isCounted = false;
     try {
@@ -64,9 +58,7 @@ async function careForContainer(
       const what = `container ${container.name}`;
       const { enabled, restarts } = await deps.settings();
       if (!enabled) return;
-      reachedSince = (await reachesContainer(socket, id)) ? (reachedSince ?? deps.now()) : undefined;
-      // A check that docker could not make, as while its containerd was dead, is no word on the container: the next one is.
-      if (reachedSince === undefined || (container.wasUnmade && container.checkedAt < reachedSince)) {
+      if (!(await isVerdict(container))) {
         await deps.system.sleep(BUSY_MS);
         continue;
       }

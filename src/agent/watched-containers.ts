@@ -79,10 +79,7 @@ const TIMED_OUT = 'Health check exceeded timeout';
 
 const statsSchema = z.looseObject({ message: z.string().optional() });
 
-/**
- * Whether the daemon gets through to the processes of its containers: not while its containerd is dead. What is stopped then
- * stays dead, and docker takes it for running: it hears of no end.
- */
+/** Whether the daemon gets through to the container's processes: not while its containerd is dead. */
 export async function reachesContainer(socket: string, id: string): Promise<boolean> {
   const path = `/containers/${id}/stats?stream=false&one-shot=true`;
   // Docker has sent 200 before it asks.

@@ -372,16 +372,21 @@ describe('an unhealthy container', () => {
   });
 
   test('is not restarted while docker does not get through to it, whatever its check said', async () => {
-    const { docker, watch, down } = await watched();
+    const { told, docker, watch, down } = await watched();
     docker.isCutOff = true;
     docker.add({ name: 'shop-api-1', status: 'running', health: 'unhealthy' });
     const watching = watch();
-    await soon(() => expect(docker.reachAsked).toBeGreaterThan(3));
+    await soon(() => expect(docker.reachAsked).toBeGreaterThan(20));
     expect(docker.done).toEqual([]);
     docker.isCutOff = false;
-    await soon(() => expect(docker.done).toEqual(['restart shop-api-1']));
+    await soon(() => expect(told).toHaveLength(2));
     await down();
     await watching;
+    expect(docker.done).toEqual(['restart shop-api-1']);
+    // After a minute, and once.
+    expect(told[0]).toBe(
+      'failed: container "shop-api-1" of "shop" is unhealthy, and docker does not get through to it: it is not restarted',
+    );
   });
 
   test('is not restarted where that is switched off, nor given up', async () => {
