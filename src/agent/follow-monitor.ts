@@ -69,7 +69,7 @@ export function followMonitor({ system, signal, monitor, concerns, settleMs, ...
       const child = command('setpriv', '--pdeathsig', 'KILL', monitor.file, ...monitor.args);
       let rest = '';
       await system
-        .run({ ...child, timeoutMs: FOR_EVER_MS, allow: [1] }, (_stream, chunk) => {
+        .run({ ...child, timeoutMs: FOR_EVER_MS, keptBytes: LONGEST_LINE, allow: [1] }, (_stream, chunk) => {
           const text = rest + chunk.toString('latin1');
           if (concerns.test(text)) look();
           rest = text.slice(text.lastIndexOf('\n') + 1).slice(-LONGEST_LINE);

@@ -2,9 +2,17 @@
 import type { Readable } from 'node:stream';
 
 const KEPT_BYTES = 1024 ** 2;
+/** A line of its own is a buffer of its own, and that takes more than a line. */
+const MOST_CHUNKS = 1024;
 
-/** Reads the stream to its end; the answer gives what is kept of it so far, at most its last 1 MiB. */
-export function keepTail(stream: Readable, onChunk?: (chunk: Buffer) => void): () => string {
+interface TailOptions {
+  onChunk?: (chunk: Buffer) => void;
+  /** At most so much is kept; 1 MiB. */
+  bytes?: number | undefined;
+}
+
+/** Reads the stream to its end; the answer gives what is kept of it so far: its last bytes. */
+export function keepTail(stream: Readable, { onChunk, bytes = KEPT_BYTES }: TailOptions = {}): () => string {
   let chunks: Buffer[] = [];
   let kept = 0;
   stream.on('data', (chunk: Buffer) => {
@@ -12,10 +20,11 @@ export function keepTail(stream: Readable, onChunk?: (chunk: Buffer) => void): (
     chunks.push(chunk);
     kept += chunk.length;
     // Twice the size before it is cut, so that not every chunk costs a copy.
-    if (kept > 2 * KEPT_BYTES) {
-      chunks = [Buffer.concat(chunks).subarray(-KEPT_BYTES)];
-      kept = KEPT_BYTES;
+    if (kept > 2 * bytes || chunks.length > MOST_CHUNKS) {
+      const tail = Buffer.concat(chunks).subarray(-bytes);
+      chunks = [tail];
+      kept = tail.length;
     }
   });
-  return () => Buffer.concat(chunks).subarray(-KEPT_BYTES).toString('utf8');
+  return () => Buffer.concat(chunks).subarray(-bytes).toString('utf8');
 }

@@ -33,8 +33,9 @@ export async function runCommand(command: Command, settings: RunSettings): Promi
   if (signal?.aborted) throw cancellation(signal);
   const started = performance.now();
   const child = start(command);
-  const stdout = keepTail(child.stdout, (chunk) => onOutput?.('stdout', chunk));
-  const stderr = keepTail(child.stderr, (chunk) => onOutput?.('stderr', chunk));
+  const kept = (stream: 'stdout' | 'stderr') =>
+    keepTail(child[stream], { onChunk: (chunk) => onOutput?.(stream, chunk), bytes: command.keptBytes });
+  const [stdout, stderr] = [kept('stdout'), kept('stderr')];
   feed(child, command);
   const end = await waitFor(child, command, settings);
   if (signal?.aborted) throw cancellation(signal);

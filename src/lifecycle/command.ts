@@ -11,6 +11,8 @@ export interface Command {
   cwd?: string;
   /** Milliseconds after which the command is killed and COMMAND_FAILED thrown. Default 120 000. */
   timeoutMs?: number;
+  /** Of the end of its stdout, and as much of its stderr, for the result; 1 MiB. All of it is passed on meanwhile. */
+  keptBytes?: number;
   /** Exit codes that are an answer and no failure, beside 0. */
   allow?: readonly number[];
 }

@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs';
 import { chmod, readdir, readFile, stat, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { PassThrough } from 'node:stream';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createLinuxSystem } from '../../src/agent/linux-system.ts';
+import { keepTail } from '../../src/agent/output-tail.ts';
 import { command } from '../../src/lifecycle/command.ts';
 import { exitCodeOf } from '../../src/lifecycle/luks.ts';
 import { RdcError } from '../../src/protocol/errors.ts';
@@ -74,6 +76,18 @@ describe('running a program', () => {
     expect(bytes).toBe(4_788_899);
     expect(stdout.length).toBe(1024 ** 2);
     expect(stdout.endsWith('700000\nend\n')).toBe(true);
+  });
+
+  test('keeps less of it where less is wanted, in one piece, however small the pieces were', async () => {
+    const { stdout, stderr } = await system.run({ ...command('sh', '-c', 'seq 1 99; echo no >&2'), keptBytes: 5 });
+    expect([stdout, stderr]).toEqual(['8\n99\n', 'no\n']);
+    const stream = new PassThrough();
+    const concat = vi.spyOn(Buffer, 'concat');
+    onTestFinished(() => concat.mockRestore());
+    const tail = keepTail(stream);
+    for (let line = 0; line < 2100; line += 1) stream.write(`${line}\n`);
+    expect(tail()).toMatch(/^0\n1\n.*\n2099\n$/s);
+    expect(Math.max(...concat.mock.calls.map(([chunks]) => chunks.length))).toBe(1025);
   });
 
   test('is killed with all its children when it takes too long', async () => {
