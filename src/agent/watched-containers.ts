@@ -1,6 +1,6 @@
 // What the supervisor asks a repository's daemon about its containers, and what it has it do with them.
 import * as z from 'zod';
-import { messageOf } from '../protocol/errors.ts';
+import { messageOf, RdcError } from '../protocol/errors.ts';
 import { callDocker } from './docker-api.ts';
 
 /** Names of containers, as docker makes them, fit a path as they are; ids as well. */
@@ -79,11 +79,20 @@ const TIMED_OUT = 'Health check exceeded timeout';
 
 const statsSchema = z.looseObject({ message: z.string().optional() });
 
-/** Whether the daemon gets through to the container's processes: not while its containerd is dead. */
+const REACH_MS = 10_000;
+
+/** Whether the daemon gets through to the container's processes: not while its containerd is dead, or hangs. */
 export async function reachesContainer(socket: string, id: string): Promise<boolean> {
   const path = `/containers/${id}/stats?stream=false&one-shot=true`;
-  // Docker has sent 200 before it asks.
-  return statsSchema.parse(await callDocker(socket, { method: 'GET', path })).message === undefined;
+  try {
+    // Docker has sent 200 before it asks.
+    const { message } = statsSchema.parse(await callDocker(socket, { method: 'GET', path, timeoutMs: REACH_MS }));
+    return message === undefined;
+  } catch (error) {
+    // Refused, or no answer in time. A daemon that is gone is no answer to this.
+    if (error instanceof RdcError || (error instanceof Error && error.name === 'AbortError')) return false;
+    throw error;
+  }
 }
 
 /** Docker gives it its own time to stop. */

@@ -29,8 +29,8 @@ export class FakeDocker {
   /** What becomes of the next request to restart or start a container: its connection breaks, as when the daemon is killed; or 500. */
   refusal: 'break' | 'error' | undefined;
   refused = 0;
-  /** The daemon runs without its containerd. */
-  isCutOff = false;
+  /** The daemon runs without its containerd, which is dead, or hangs. */
+  isCutOff: boolean | 'hangs' = false;
   /** What a restart makes of a container. */
   afterRestart: FakeContainer['health'] = 'healthy';
   readonly #followers = new Set<ServerResponse>();
@@ -116,6 +116,7 @@ export class FakeDocker {
       response.end(JSON.stringify(inspection(id, container)));
     } else if (verb === 'stats') {
       this.reachAsked += 1;
+      if (this.isCutOff === 'hangs') return;
       response.end(JSON.stringify(this.isCutOff ? { message: 'connection error: unavailable' } : { read: '' }));
     } else if (this.refusal === 'break') {
       this.refused += 1;

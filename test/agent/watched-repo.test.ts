@@ -389,6 +389,22 @@ describe('an unhealthy container', () => {
     );
   });
 
+  test('is not restarted while docker waits for its containerd, and then it is', async () => {
+    const { told, docker, watch, down } = await watched();
+    docker.isCutOff = 'hangs';
+    docker.add({ name: 'shop-api-1', status: 'running', health: 'unhealthy' });
+    const watching = watch();
+    await soon(() => expect(docker.reachAsked).toBe(1));
+    docker.isCutOff = false;
+    await soon(() => expect(told).toHaveLength(1));
+    await down();
+    await watching;
+    // Control: the first one was never answered.
+    expect(docker.reachAsked).toBe(2);
+    expect(docker.done).toEqual(['restart shop-api-1']);
+    expect(told[0]).toMatch(/^container-restarted: /);
+  });
+
   test('is not restarted where that is switched off, nor given up', async () => {
     const { told, docker, watch, down } = await watched({}, () => ({
       settings: async () => ({ enabled: true, restarts: 0 }),
