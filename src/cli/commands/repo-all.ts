@@ -141,7 +141,7 @@ async function renderRows(rows: readonly Row[], paint: Paint): Promise<string> {
     name,
     paintState(result, paint),
     services === undefined ? '' : String(services),
-    ms === 0 ? '' : formatDuration(ms),
+    result === 'done' || ms > 0 ? formatDuration(ms) : '',
     reason ?? '',
   ]);
   return await renderTable(['NAME', 'RESULT', 'SERVICES', 'TIME', ''], cells, paint);

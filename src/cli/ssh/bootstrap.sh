@@ -67,7 +67,8 @@ begin_temporary() {
 
 begin_install() {
   mkdir -p "$lib" || die "cannot write to $lib"
-  exec 9>/run/rediacc-setup.lock
+  # The directory itself is the lock: two setups of one installation exclude each other, and no file stays behind.
+  exec 9<"$lib"
   flock -n 9 || die "another setup of this machine is running"
   rm -rf "$lib"/.incoming.*
   work=$(mktemp -d "$lib/.incoming.XXXXXX") || die "cannot write to $lib"
@@ -148,7 +149,7 @@ restart_agent() {
 leave_install() {
   rm -rf "$work"
   work=''
-  exec 9>&-
+  exec 9<&-
 }
 
 facts
