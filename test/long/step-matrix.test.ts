@@ -61,6 +61,7 @@ const MATRIX: Row[] = (
     { name: 'delete', command: DELETE, first: [ENABLE, UP], again: [CREATE, ENABLE, UP] },
   ] satisfies Row[]
 ).filter(({ name }) => ROWS.test(name));
+if (MATRIX.length === 0) throw new Error(`no row of the matrix has a name like ${ROWS.source}`);
 
 let machine: Faulty;
 /** Also of those that are deleted since. */
